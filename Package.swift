@@ -1,0 +1,87 @@
+// swift-tools-version: 6.3
+// Vizinho: a vector search engine that stands beside Postgres.
+//
+// A target may import only what is listed above it (docs/ARCHITECTURE.md draws the picture).
+// Every outside dependency has its reason in docs/decisions/0002-dependencies.md. No unsafe flags.
+import PackageDescription
+
+let package = Package(
+  name: "vizinho",
+  products: [
+    .executable(name: "vizinho", targets: ["vizinho"]),
+    .executable(name: "bench", targets: ["Bench"]),
+    .library(name: "VectorIndex", targets: ["VectorIndex"]),
+    .library(name: "VectorClient", targets: ["VectorClient"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
+    .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+  ],
+  targets: [
+    // C: one instruction set a file, chosen once at run time.
+    .target(name: "CVectorKernels"),
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+    .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+
+    // The engine, from the inside out.
+    .target(name: "VectorIndex", dependencies: ["CVectorKernels", "COpenBLAS"]),
+    .target(name: "VectorSnapshot", dependencies: ["VectorIndex", "CVectorKernels", "CLZ4"]),
+    .target(name: "VectorWire", dependencies: ["VectorIndex", .product(name: "NIOCore", package: "swift-nio")]),
+    .target(name: "PostgresSource", dependencies: ["VectorIndex", "CPostgres"]),
+    .target(
+      name: "VectorClient",
+      dependencies: [
+        "VectorWire",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ]),
+    .target(
+      name: "VectorServer",
+      dependencies: [
+        "VectorIndex", "VectorSnapshot", "VectorWire", "PostgresSource",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ]),
+    .executableTarget(
+      name: "vizinho",
+      dependencies: [
+        "VectorServer", "VectorClient", "VectorSnapshot", "PostgresSource",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Configuration", package: "swift-configuration"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ]),
+    .executableTarget(
+      name: "Bench",
+      dependencies: [
+        "VectorIndex", "VectorClient",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+
+    // Tests mirror Sources; TestSupport holds generators, the oracle and the fault makers.
+    .target(name: "TestSupport", dependencies: ["VectorIndex"], path: "Tests/TestSupport"),
+    .testTarget(name: "VectorIndexTests", dependencies: ["VectorIndex", "CVectorKernels", "TestSupport"]),
+    .testTarget(
+      name: "VectorSnapshotTests", dependencies: ["VectorSnapshot", "VectorIndex", "CLZ4", "TestSupport"],
+      exclude: ["Golden"]),
+    .testTarget(
+      name: "VectorWireTests",
+      dependencies: ["VectorWire", "TestSupport", .product(name: "NIOCore", package: "swift-nio")]),
+    .testTarget(name: "PostgresSourceTests", dependencies: ["PostgresSource", "TestSupport"]),
+    .testTarget(
+      name: "VectorServerTests",
+      dependencies: [
+        "VectorServer", "VectorClient", "TestSupport",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ]),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .c17
+)

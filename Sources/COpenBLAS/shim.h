@@ -1,0 +1,2 @@
+// The one header through which Swift sees the system library; nothing of ours lives here.
+#include <cblas.h>

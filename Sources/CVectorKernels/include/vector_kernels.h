@@ -1,0 +1,2 @@
+// placeholder until the kernels land in the next change
+#pragma once
