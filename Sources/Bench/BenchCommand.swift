@@ -1,0 +1,13 @@
+// The program `bench`: measures the engine.
+//
+// May use: the index and the client; nothing imports it.
+
+import ArgumentParser
+
+@main
+struct BenchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Measures the engine on your own data.",
+    subcommands: [IndexCommand.self])
+}

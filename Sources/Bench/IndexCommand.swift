@@ -1,0 +1,91 @@
+// `bench index`: the index alone, in process, on a file of vectors: recall and speed over the effort.
+//
+// May use: VectorIndex.
+
+import ArgumentParser
+import Foundation
+import VectorIndex
+
+struct IndexCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "index",
+    abstract: "Measures the index alone, in process: recall and queries a second over a list of efforts.",
+    discussion: """
+      Builds an index of the base vectors, computes the exact answers, and searches with each effort in turn. Recall counts a \
+      result as right when it is no farther than the k-th exact one (ties within 1e-5).
+      """)
+
+  @Option(help: "The vectors to index: .npy, .fvecs or .fbin.") var base: String
+  @Option(help: "The queries, in the same formats; not rows of the base.") var queries: String
+  @Option(help: "cosine, inner_product (ip) or l2.") var metric = "cosine"
+  @Option(help: "Results a query.") var k = 10
+  @Option(help: "Efforts (ef) to search with, separated by commas.") var ef = "10,16,24,32,48,64,96,128,192,256,384,512"
+  @Option(name: .customLong("m"), help: "Edges a node (M).") var connectivity = 16
+  @Option(help: "Effort of the build (efConstruction).") var efConstruction = 200
+  @Option(help: "Threads that search; the build uses all cores.") var threads = 1
+  @Option(help: "Threads that build; all cores if absent.") var buildThreads: Int?
+  @Option(help: "Write the points to this file as JSON.") var json: String?
+  @Flag(help: "Build once, print \"ready\", then sweep once for every line read from standard input.")
+  var roundsFromStdin = false
+
+  struct Point: Codable {
+    var storage: String
+    var effort: Int
+    var threads: Int
+    var recall: Double
+    var qps: Double
+    var build_seconds: Double
+    var bytes_per_vector: Double
+    var distances_per_query: Double
+  }
+
+  func run() throws {
+    let names = ["ip": "inner_product"]
+    guard let metric = Metric(name: names[metric] ?? metric) else {
+      throw ValidationError("--metric is \"\(metric)\"; it must be cosine, inner_product or l2")
+    }
+    let efforts = ef.split(separator: ",").compactMap { Int($0) }
+    guard !efforts.isEmpty, efforts.allSatisfy({ $0 > 0 }) else {
+      throw ValidationError("--ef must be a list of positive numbers, such as 16,64,256")
+    }
+    guard k > 0, threads > 0 else { throw ValidationError("--k and --threads must be positive") }
+    let base = try VectorFile(path: base)
+    let queries = try VectorFile(path: queries)
+    guard queries.dimension == base.dimension else {
+      throw ValidationError("the queries have \(queries.dimension) dimensions and the base has \(base.dimension)")
+    }
+    let sweep = try Sweep(
+      base: base, queries: queries,
+      configuration: HNSWConfiguration(
+        dimension: base.dimension, metric: metric, connectivity: connectivity, constructionEffort: efConstruction),
+      k: k, buildThreads: buildThreads ?? ProcessInfo.processInfo.activeProcessorCount)
+    if roundsFromStdin {
+      say("ready")
+      while readLine() != nil {
+        let points = efforts.map { sweep.measure(effort: $0, threads: threads) }
+        say(String(decoding: try JSONEncoder().encode(points), as: UTF8.self))
+      }
+      return
+    }
+    print("\(base.count) × \(base.dimension), built in \(String(format: "%.2f", sweep.buildSeconds)) s")
+    var points: [Point] = []
+    for effort in efforts {
+      let point = sweep.measure(effort: effort, threads: threads)
+      points.append(point)
+      print(
+        String(
+          format: "ef %5d  recall@%d %.4f  %9.0f queries/s  %7.0f distances a query", effort, k, point.recall, point.qps,
+          point.distances_per_query))
+    }
+    if let json {
+      let encoder = JSONEncoder()
+      encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+      try encoder.encode(points).write(to: URL(fileURLWithPath: json))
+    }
+  }
+
+  /// Prints a line that whoever reads our output through a pipe sees at once.
+  private func say(_ line: String) {
+    FileHandle.standardOutput.write(Data((line + "\n").utf8))
+  }
+}

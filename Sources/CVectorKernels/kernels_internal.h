@@ -1,0 +1,17 @@
+// What the kernel files share: the tables that they define, and how a row is found. Not visible to Swift.
+#pragma once
+
+#include "vector_kernels.h"
+
+extern const vz_kernels vz_kernels_scalar;
+#if defined(__x86_64__) || defined(VZ_EMULATE_X86)
+extern const vz_kernels vz_kernels_avx2;
+extern const vz_kernels vz_kernels_avx512;
+#endif
+#if defined(__aarch64__)
+extern const vz_kernels vz_kernels_neon;
+#endif
+
+static inline const float *vz_row(const float *rows, size_t width, const uint32_t *slots, size_t i) {
+  return rows + (slots ? (size_t)slots[i] : i) * width;
+}

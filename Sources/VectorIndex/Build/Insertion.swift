@@ -1,0 +1,106 @@
+// Linking a node: Algorithm 1 of the paper, for one thread or many.
+//
+// Differs from the paper in order only: the neighbours of all layers are chosen first, then the node's own links are
+// written, and the edges to it come last, from the ground up. So whoever meets the node finds it complete.
+//
+// May use: Traversal, Graph, NeighbourSelection.
+
+import Synchronization
+
+extension HNSWIndex {
+  /// Links a staged row into the graph: Algorithm 1, INSERT. Safe to run on several threads for different slots.
+  ///
+  /// - slot: [q]; its row is written.
+  /// - layer: [l], the highest layer it reaches.
+  func link(_ slot: UInt32, layer: Int, _ scratch: BuildScratch) throws(IndexError) {
+    try graph.addNode(slot, layer: layer)
+    if let entry = graph.entryPoint(), layer <= entry.layer {
+      connect(slot, layer: layer, from: entry, scratch)
+      return
+    }
+    // The node reaches above the entry point, or is the first: one at a time.
+    entryMutex.withLock { _ in
+      let entry = graph.entryPoint()
+      if let entry { connect(slot, layer: layer, from: entry, scratch) }
+      if layer > entry?.layer ?? -1 {
+        graph.entry.store(Graph.pack(entry: slot, layer: layer), ordering: .releasing)
+      }
+    }
+  }
+
+  /// Chooses neighbours for a node without links, and ties it in.
+  func connect(_ slot: UInt32, layer: Int, from entry: (slot: UInt32, layer: Int), _ scratch: BuildScratch) {
+    let traversal = traversal
+    let row = traversal.scorer.row(slot)
+    let scale = store.metric == .cosine ? store.scale(slot) : 1
+    let top = min(layer, entry.layer)
+    while scratch.chosen.count <= top { scratch.chosen.append([]) }
+
+    var start = traversal.descend(to: top, from: entry, query: row, scale: scale, &scratch.search)
+    for l in stride(from: top, through: 0, by: -1) {
+      traversal.searchLayer(
+        l, from: start, query: row, scale: scale, ef: configuration.constructionEffort, version: nil, &scratch.search)
+      if scratch.search.pool.count > 0 { start = scratch.search.pool.slot(at: 0) }
+      scratch.candidates.removeAll(keepingCapacity: true)
+      for i in 0..<scratch.search.pool.count {
+        let candidate = scratch.search.pool.slot(at: i)
+        // A retired node is a way, not a place: an edge to it would have to be mended at once.
+        guard candidate != slot, store.isCurrent(candidate) else { continue }
+        scratch.candidates.append(Neighbour(distance: scratch.search.pool.distance(at: i), slot: candidate))
+      }
+      traversal.selectNeighbours(
+        scratch.candidates, degree: configuration.connectivity, into: &scratch.chosen[l], &scratch.search)
+    }
+
+    for l in 0...top {
+      let links = graph.links(of: slot, layer: l)
+      for (i, neighbour) in scratch.chosen[l].enumerated() { links[i].store(neighbour.slot, ordering: .releasing) }
+    }
+    for l in 0...top {
+      for i in scratch.chosen[l].indices {
+        let neighbour = scratch.chosen[l][i]
+        addEdge(from: neighbour.slot, to: slot, distance: neighbour.distance, layer: l, scratch)
+      }
+    }
+  }
+
+  /// Adds the edge `from` → `to`, and prunes the edges of `from` when they become too many (Algorithm 1, lines 11–16).
+  func addEdge(from base: UInt32, to slot: UInt32, distance: Float, layer: Int, _ scratch: BuildScratch) {
+    graph.withLock(on: base) {
+      let links = graph.links(of: base, layer: layer)
+      let degreeMax = graph.degreeMax(onLayer: layer)
+      let slots = scratch.search.batchSlots
+      var count = 0
+      while count < degreeMax {
+        let neighbour = links[count].load(ordering: .relaxed)
+        if neighbour == Graph.none { break }
+        if neighbour == slot { return }
+        slots[count] = neighbour
+        count += 1
+      }
+      if count < degreeMax {
+        links[count].store(slot, ordering: .releasing)
+        return
+      }
+      let scale = store.metric == .cosine ? store.scale(base) : 1
+      traversal.scorer.score(
+        traversal.scorer.row(base), scale: scale, slots: slots, count: count, into: scratch.search.batchDistances)
+      scratch.candidates.removeAll(keepingCapacity: true)
+      for i in 0..<count {
+        scratch.candidates.append(Neighbour(distance: scratch.search.batchDistances[i], slot: slots[i]))
+      }
+      scratch.candidates.append(Neighbour(distance: distance, slot: slot))
+      prune(layer: layer, degree: degreeMax, links: links, scratch)
+    }
+  }
+
+  /// Selects among the scratch's candidates and writes the result as the links. The caller holds the base's lock.
+  func prune(layer: Int, degree: Int, links: Graph.Links, _ scratch: BuildScratch) {
+    scratch.candidates.sort(by: <)
+    traversal.selectNeighbours(scratch.candidates, degree: degree, into: &scratch.selection, &scratch.search)
+    for i in 0..<degree {
+      let neighbour = i < scratch.selection.count ? scratch.selection[i].slot : Graph.none
+      links[i].store(neighbour, ordering: .releasing)
+    }
+  }
+}

@@ -1,0 +1,40 @@
+// Which of the candidates become neighbours: Algorithm 4 of the paper.
+//
+// May use: Scorer, BuildScratch.
+
+extension Traversal {
+  /// Chooses up to `degree` of the candidates so that they lie in different directions: Algorithm 4,
+  /// SELECT-NEIGHBORS-HEURISTIC.
+  ///
+  /// A candidate is kept when it is nearer to the base than to every neighbour kept before it. As in the paper's own
+  /// implementation, candidates are not extended by their neighbours, and discarded ones do not fill up the rest.
+  ///
+  /// - candidates: [C], ascending by distance to the base.
+  /// - degree: [M].
+  /// - result: [R], ascending.
+  /// - Complexity: up to `candidates × degree` distances, most of them cut short after the first four.
+  @inline(__always)
+  func selectNeighbours(
+    _ candidates: [Neighbour], degree: Int, into result: inout [Neighbour], _ scratch: inout SearchScratch
+  ) {
+    result.removeAll(keepingCapacity: true)
+    let slots = scratch.batchSlots
+    let distances = scratch.batchDistances
+    for candidate in candidates {
+      if result.count == degree { return }
+      let row = scorer.row(candidate.slot)
+      let scale = scorer.metric == .cosine ? scorer.scales[Int(candidate.slot)] : 1
+      var isDiverse = true
+      var first = 0
+      // Four at a time, nearest first: most candidates that fail do so against one of the nearest.
+      while first < result.count, isDiverse {
+        let count = min(4, result.count &- first)
+        for i in 0..<count { slots[i] = result[first &+ i].slot }
+        scorer.score(row, scale: scale, slots: slots, count: count, into: distances)
+        for i in 0..<count where distances[i] < candidate.distance { isDiverse = false }
+        first &+= count
+      }
+      if isDiverse { result.append(candidate) }
+    }
+  }
+}

@@ -1,0 +1,160 @@
+// Brute force for many queries at once: the oracle that recall is measured against.
+//
+// May use: BatchDistance, Scorer, CandidatePool, VectorStore.
+
+import Synchronization
+
+/// Exact nearest neighbours of batches of queries, over the rows of an index.
+///
+/// A block of rows meets all queries in one matrix product, which ranks them up to rounding; the best of each query are then
+/// scored again by the kernels that the graph search uses, so that distances and ties come out the same there and here.
+public struct ExactIndex: Sendable {
+  private let index: HNSWIndex
+  private var store: VectorStore { index.store }
+
+  /// Rows a matrix product: 1,024 × 384 floats are 1.5 MiB, about a core's second-level cache.
+  private static let blockRows = 1_024
+  /// Queries a matrix product: bounds the products to 1 MiB.
+  private static let blockQueries = 256
+  /// How many more than `k` are scored again: rounding moves a row past a few others, not past this many.
+  private static let margin = 32
+
+  /// The rows of `index`; nothing is copied.
+  public init(over index: HNSWIndex) { self.index = index }
+
+  /// The `k` nearest rows of each query, ascending.
+  ///
+  /// - queries: `[count][dimension]`, row-major, by the rules of ``HNSWIndex/search(_:_:scratch:_:)``.
+  /// - threads: each takes blocks of queries.
+  /// - Throws: as ``HNSWIndex/search(_:_:scratch:_:)``.
+  /// - Complexity: `count × rows × dimension` multiplications. Memory: 1 MiB a thread, and the results.
+  public func search(_ queries: [Float], k: Int, threads: Int = 1) throws(IndexError) -> [[SearchHit]] {
+    try SearchOptions(k: k).validate()
+    let dimension = store.dimension
+    guard queries.count % dimension == 0 else {
+      throw IndexError(
+        .dimensionMismatch, "\(queries.count) floats are no whole number of queries of \(dimension) dimensions")
+    }
+    let count = queries.count / dimension
+    var scales: [Float] = []
+    for i in 0..<count {
+      try queries.withUnsafeBufferPointer { buffer throws(IndexError) in
+        scales.append(try index.checked(UnsafeBufferPointer(rebasing: buffer[(i * dimension)..<((i + 1) * dimension)])))
+      }
+    }
+    let blocks = (count + Self.blockQueries - 1) / Self.blockQueries
+    let results = Shared([[SearchHit]](repeating: [], count: count))
+    WorkerThreads.distribute(blocks, threads: threads) { [scales] block in
+      let range = (block * Self.blockQueries)..<min((block + 1) * Self.blockQueries, count)
+      let found = searchBlock(queries, range, scales, k: k)
+      results.withLock { $0.replaceSubrange(range, with: found) }
+    }
+    return results.withLock { $0 }
+  }
+
+  private func searchBlock(_ queries: [Float], _ range: Range<Int>, _ scales: [Float], k: Int) -> [[SearchHit]] {
+    let width = store.width
+    let scratch = BuildScratch(store: store)
+    let version = store.pins.enter(scratch.search.pin)
+    defer { store.pins.leave(scratch.search.pin) }
+
+    let padded = aligned(range.count * width)
+    let products = aligned(range.count * Self.blockRows)
+    defer {
+      padded.deallocate()
+      products.deallocate()
+    }
+    for (i, q) in range.enumerated() {
+      for j in 0..<width { padded[i * width + j] = j < store.dimension ? queries[q * store.dimension + j] : 0 }
+    }
+    let lengths = range.indices.map { i in squaredLength(padded + (i - range.lowerBound) * width) }
+
+    let used = store.slotsUsed.load(ordering: .acquiring)
+    let kept = k + Self.margin
+    var nearest = range.map { _ in Reservoir(limit: kept) }
+    for first in stride(from: 0, to: used, by: Self.blockRows) {
+      let rowCount = min(Self.blockRows, used - first)
+      BatchDistance.innerProducts(
+        padded, queryCount: range.count, rows: store.scorer.row(UInt32(first)), rowCount: rowCount, width: width,
+        into: products)
+      for j in 0..<rowCount {
+        let slot = UInt32(first + j)
+        guard store.isVisible(slot, at: version) else { continue }
+        let scale = store.scale(slot)
+        let rowLength = store.metric == .l2 ? squaredLength(store.scorer.row(slot)) : 0
+        for i in 0..<range.count {
+          let product = products[i * rowCount + j]
+          let distance =
+            switch store.metric {
+            case .cosine: 1 - product * scale * scales[range.lowerBound + i]
+            case .innerProduct: -product
+            case .l2: lengths[i] + rowLength - 2 * product
+            }
+          nearest[i].offer(CandidatePool.pack(distance, slot))
+        }
+      }
+    }
+    return nearest.indices.map { i in
+      rescored(
+        &nearest[i], query: padded + i * width, scale: store.metric == .cosine ? scales[range.lowerBound + i] : 1, k: k,
+        scratch)
+    }
+  }
+
+  private func rescored(
+    _ reservoir: inout Reservoir, query: UnsafePointer<Float>, scale: Float, k: Int, _ scratch: BuildScratch
+  ) -> [SearchHit] {
+    let slots = reservoir.take().map(CandidatePool.slot)
+    var hits: [UInt64] = []
+    for first in stride(from: 0, to: slots.count, by: SearchScratch.batchMax) {
+      let block = slots[first..<min(first + SearchScratch.batchMax, slots.count)]
+      for (i, slot) in block.enumerated() { scratch.search.batchSlots[i] = slot }
+      store.scorer.score(
+        query, scale: scale, slots: scratch.search.batchSlots, count: block.count, into: scratch.search.batchDistances)
+      for (i, slot) in block.enumerated() {
+        hits.append(CandidatePool.pack(scratch.search.batchDistances[i], slot))
+      }
+    }
+    return hits.sorted().prefix(k).map {
+      SearchHit(
+        id: store.ids[CandidatePool.slot($0)], distance: store.metric.finished(CandidatePool.distance($0)))
+    }
+  }
+
+  private func squaredLength(_ row: UnsafePointer<Float>) -> Float {
+    var sum: Float = 0
+    for j in 0..<store.width { sum += row[j] * row[j] }
+    return sum
+  }
+
+  private func aligned(_ count: Int) -> UnsafeMutablePointer<Float> {
+    UnsafeMutableRawPointer.allocate(byteCount: count * 4, alignment: 64).bindMemory(to: Float.self, capacity: count)
+  }
+}
+
+/// The smallest `limit` of a stream of candidates: collects twice as many, then keeps the better half.
+private struct Reservoir {
+  private let limit: Int
+  private var entries: [UInt64] = []
+  private var bound = UInt64.max
+
+  init(limit: Int) { self.limit = limit }
+
+  @inline(__always)
+  mutating func offer(_ entry: UInt64) {
+    guard entry < bound else { return }
+    entries.append(entry)
+    if entries.count >= 2 * limit { shrink() }
+  }
+
+  private mutating func shrink() {
+    entries.sort()
+    entries.removeLast(max(0, entries.count - limit))
+    if entries.count == limit { bound = entries[limit - 1] }
+  }
+
+  mutating func take() -> [UInt64] {
+    shrink()
+    return entries
+  }
+}

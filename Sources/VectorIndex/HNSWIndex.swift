@@ -1,0 +1,123 @@
+// The public face of the index. Read this first.
+//
+// A Hierarchical Navigable Small World graph (Yu. A. Malkov & D. A. Yashunin, "Efficient and robust approximate nearest
+// neighbor search using Hierarchical Navigable Small World graphs", arXiv:1603.09320) over rows that Postgres owns.
+//
+//     Storage/   the rows: vectors, ids, lifetimes, and the memory they live in
+//     Distance/  what "near" means, and the kernels that compute it
+//     Graph/     who is linked to whom, and how one writer changes what readers walk
+//     Search/    the hot loop (Algorithms 2 and 5) and what it writes
+//     Build/     insertion (Algorithm 1), neighbour selection (Algorithm 4), bulk build, removal and repair
+//     Exact/     brute force: the oracle and the safety net
+//
+// Readers never lock. One writer at a time changes the index; every change publishes a version, and a search sees exactly
+// the rows of the version it started with (Storage/ReaderPins.swift).
+//
+// May use: everything in this module; no NIO, no Foundation.
+
+import Synchronization
+
+/// A vector index in memory: insert, upsert, remove, search.
+///
+/// Any number of threads may search, each with its own ``SearchScratch``, while one thread changes the index; changes from
+/// several threads wait for each other.
+public final class HNSWIndex: @unchecked Sendable {
+  // Proof of Sendable: the store and the graph state theirs; `writer` is touched under its mutex only.
+
+  public let configuration: HNSWConfiguration
+  let store: VectorStore
+  let graph: Graph
+  let traversal: Traversal
+  /// Nodes that some reader may meet and not see: staged ones that are linked already, and retired ones.
+  let hiddenNodes = Atomic<Int>(0)
+  private let writerMutex = Mutex(())
+  /// Behind `writerMutex`.
+  private var writer = Writer()
+  /// Held while the entry point moves up a layer, which happens once in M^layer insertions.
+  let entryMutex = Mutex(())
+
+  /// What belongs to the one who changes the index.
+  struct Writer {
+    /// Nodes inserted so far; decides the next one's layer.
+    var insertions: UInt64 = 0
+    /// Rows that are written but not linked.
+    var staged: [UInt32] = []
+    /// Nodes whose row was deleted, still walked through.
+    var retired: [UInt32] = []
+    /// Slots that no edge leads to since a version.
+    var unlinked: [(slots: [UInt32], version: UInt64)] = []
+    var scratch: BuildScratch?
+  }
+
+  /// An empty index.
+  /// - Throws: `invalidConfiguration`, `outOfMemory`.
+  public init(configuration: HNSWConfiguration) throws(IndexError) {
+    try configuration.validate()
+    let kernels = try DistanceKernels.selected()
+    self.configuration = configuration
+    store = try VectorStore(configuration: configuration, kernels: kernels)
+    graph = try Graph(configuration: configuration, slotsMax: store.slotsMax)
+    traversal = Traversal(graph: graph, store: store, scorer: store.scorer)
+  }
+
+  /// Runs `body` as the one who changes the index.
+  func withWriter<R: Sendable, E: Error>(_ body: (inout Writer) throws(E) -> R) throws(E) -> R {
+    try writerMutex.withLock { _ throws(E) in try body(&writer) }
+  }
+
+  /// Rows that a search can find.
+  public var count: Int { store.liveCount.load(ordering: .relaxed) }
+
+  public func contains(_ id: RecordID) -> Bool { withCurrentSlot(of: id) { _ in true } ?? false }
+
+  /// The vector of a row as it was given, bit for bit; nil when there is no such row.
+  public func vector(of id: RecordID) -> [Float]? { withCurrentSlot(of: id) { Array(store.vector($0)) } }
+
+  /// Copies the vector of a row to `destination`, `[dimension]`; false when there is no such row.
+  public func copyVector(of id: RecordID, to destination: UnsafeMutableBufferPointer<Float>) -> Bool {
+    precondition(destination.count == store.dimension, "the destination must hold one vector")
+    return withCurrentSlot(of: id) { _ = destination.update(from: store.vector($0)) } != nil
+  }
+
+  private func withCurrentSlot<R>(of id: RecordID, _ body: (UInt32) -> R) -> R? {
+    let pin = store.pins.take()
+    defer { store.pins.giveBack(pin) }
+    _ = store.pins.enter(pin)
+    return store.table.slot(of: id).map(body)
+  }
+}
+
+// MARK: - What comes in
+
+extension HNSWIndex {
+  /// Checks a vector by pgvector's rules.
+  /// - Returns: the scale to store beside it: the inverse of its length under cosine, else 1.
+  @discardableResult
+  func checked(_ vector: UnsafeBufferPointer<Float>) throws(IndexError) -> Float {
+    guard vector.count == configuration.dimension else {
+      throw IndexError(
+        .dimensionMismatch, "the vector has \(vector.count) dimensions; this index holds \(configuration.dimension)")
+    }
+    switch VectorCheck(vector) {
+    case .ordinary(let inverseLength):
+      return configuration.metric == .cosine ? inverseLength : 1
+    case .notFinite:
+      throw IndexError(.notFinite, "the vector holds NaN or an infinity; every component must be finite")
+    case .zero:
+      guard configuration.metric == .cosine else { return 1 }
+      throw IndexError(
+        .zeroVector, "the vector is zero, and the cosine distance to a zero vector is undefined; leave the row out")
+    }
+  }
+
+  func check(_ id: RecordID) throws(IndexError) {
+    guard id.kind == configuration.recordIDKind else {
+      throw IndexError(
+        .recordIDMismatch, "the id \(id) is of kind \(id.kind); this index has ids of kind \(configuration.recordIDKind)")
+    }
+    guard id.isEncodable else {
+      throw IndexError(
+        .recordIDMismatch, "the id is longer than \(RecordID.encodedBytesMax) bytes, or a composite that nests")
+    }
+  }
+}

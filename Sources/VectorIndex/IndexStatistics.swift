@@ -1,0 +1,38 @@
+// What an index says of itself.
+//
+// May use: the store and the graph.
+
+import Synchronization
+
+/// Counts and sizes of an index at one moment.
+public struct IndexStatistics: Hashable, Sendable {
+  /// Rows that a search finds.
+  public var rows: Int
+  /// Removed rows that are still walked through.
+  public var retiredRows: Int
+  /// Slots that are ready for reuse.
+  public var freeSlots: Int
+  /// The highest layer of the graph; −1 when it is empty.
+  public var topLayer: Int
+  /// Memory committed to the vectors, their scales and lifetimes.
+  public var vectorBytes: Int
+  /// Memory committed to the links.
+  public var linkBytes: Int
+  /// Memory committed to the ids and the table that finds them.
+  public var idBytes: Int
+  /// The kernels in use: "avx512", "avx2", "neon", "portable" or "scalar".
+  public var kernels: String
+
+  public var bytes: Int { vectorBytes + linkBytes + idBytes }
+}
+
+extension HNSWIndex {
+  public func statistics() -> IndexStatistics {
+    withWriter { writer in
+      IndexStatistics(
+        rows: count, retiredRows: writer.retired.count, freeSlots: store.freeSlotCount,
+        topLayer: graph.entryPoint()?.layer ?? -1, vectorBytes: store.rowBytes, linkBytes: graph.bytes,
+        idBytes: store.idBytes, kernels: store.kernelsName)
+    }
+  }
+}

@@ -1,0 +1,67 @@
+// What a search is asked, and what it answers.
+//
+// May use: the store, for the ids of the results.
+
+/// How to search.
+public struct SearchOptions: Hashable, Sendable {
+  /// Results wanted, 1...10,000. More than there are rows is no error: all rows come back.
+  public var k: Int
+  /// Candidates kept [ef], up to 10,000; 0 = the index's own, and never fewer than `k`.
+  public var effort: Int
+  /// Whether to scan every row instead of walking the graph.
+  public var exact: Bool
+  /// Whether a search near a row may return that row.
+  public var includesSelf: Bool
+
+  public init(k: Int, effort: Int = 0, exact: Bool = false, includesSelf: Bool = false) {
+    self.k = k
+    self.effort = effort
+    self.exact = exact
+    self.includesSelf = includesSelf
+  }
+
+  func validate() throws(IndexError) {
+    guard (1...HNSWConfiguration.resultsMax).contains(k) else {
+      throw IndexError(.invalidK, "k is \(k); it must be from 1 to \(HNSWConfiguration.resultsMax)")
+    }
+    guard (0...HNSWConfiguration.searchEffortRange.upperBound).contains(effort) else {
+      throw IndexError(
+        .invalidEffort, "ef is \(effort); it must be from 0 to \(HNSWConfiguration.searchEffortRange.upperBound)")
+    }
+  }
+}
+
+/// The answer of one search, while it is pinned: valid only inside the closure that it is given to.
+public struct SearchHits {
+  let store: VectorStore
+  let slots: UnsafePointer<UInt32>
+  let distances: UnsafePointer<Float>
+  /// Results, ascending by distance.
+  public let count: Int
+  /// How many distances it took.
+  public let distancesComputed: Int
+  /// Whether every row was scanned.
+  public let isExact: Bool
+
+  /// pgvector's value of the metric.
+  public func distance(at index: Int) -> Float {
+    precondition(index >= 0 && index < count, "a result's index must be below the count")
+    return store.metric.finished(distances[index])
+  }
+
+  public func id(at index: Int) -> RecordID {
+    precondition(index >= 0 && index < count, "a result's index must be below the count")
+    return store.ids[slots[index]]
+  }
+}
+
+/// One result, copied out.
+public struct SearchHit: Hashable, Sendable {
+  public var id: RecordID
+  public var distance: Float
+
+  public init(id: RecordID, distance: Float) {
+    self.id = id
+    self.distance = distance
+  }
+}
