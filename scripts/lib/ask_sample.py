@@ -1,0 +1,141 @@
+"""Asks a running engine questions of the sample, and shows its answers beside pgvector's exact ones."""
+
+import argparse
+import gzip
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from pgvector_exact import ExactSearch, agreeing
+from vizinho import Client, ConnectionFailed, VizinhoError
+
+SAMPLE = pathlib.Path(__file__).resolve().parents[2] / "data" / "debian-10k"
+TABLE = COLLECTION = "passages"
+# Three of the 300 that a person can judge: mail files, a compiler, monitoring.
+QUESTIONS = (8, 29, 7)
+K = 5
+# Each engine answers so often; what is shown is the median.
+REPETITIONS = 15
+
+Answer = TypeVar("Answer")
+
+
+def wait_until_ready(client: Client, seconds: float, engine_pid: int | None) -> None:
+    """Returns when the engine has answered a ping; ends the program when it died or takes too long."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            client.ping(timeout=2)
+            return
+        except ConnectionFailed as error:
+            if engine_pid is not None and not is_alive(engine_pid):
+                sys.exit("ask: the engine has ended")
+            if time.monotonic() > deadline:
+                sys.exit(f"ask: no answer within {seconds:g} seconds: {error}")
+        time.sleep(0.1)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not waited for does not."""
+    try:
+        status = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def timed(ask: Callable[[], Answer]) -> tuple[Answer, float]:
+    """The answer, and the median of the seconds that it took."""
+    answer = ask()
+    seconds = []
+    for _ in range(REPETITIONS):
+        begun = time.perf_counter()
+        answer = ask()
+        seconds.append(time.perf_counter() - begun)
+    return answer, statistics.median(seconds)
+
+
+def show(question: str, answers: list[list[tuple[int, float]]], seconds: list[float], exact: ExactSearch) -> None:
+    """Prints the two answers side by side, and the passage that came out on top."""
+    ids = [row for answer in answers for row, _ in answer]
+    passages = exact.passages(TABLE, ids)
+    width = min(max(shutil.get_terminal_size((110, 24)).columns, 80), 140)
+    half = (width - 11) // 2
+    bold, dim, plain = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if colours() else ("", "", "")
+
+    print(f"\n    {bold}{question}{plain}")
+    headings = [f"Vizinho, {seconds[0] * 1e3:.2f} ms", f"pgvector exact, {seconds[1] * 1e3:.2f} ms"]
+    print(f"       {dim}{headings[0]:<{half}}{headings[1]}{plain}")
+    for rank in range(max(map(len, answers))):
+        cells = []
+        for answer in answers:
+            cell = ""
+            if rank < len(answer):
+                row, distance = answer[rank]
+                title, summary, _ = passages.get(row, (f"row {row}", "no longer in the table", ""))
+                cell = f"{distance:.4f}  {title}: {summary}"
+            cells.append(textwrap.shorten(cell, half - 2, placeholder="…"))
+        print(f"    {rank + 1}  {cells[0]:<{half}}{cells[1]}")
+    if answers[0]:
+        body = passages.get(answers[0][0][0], ("", "", ""))[2]
+        excerpt = textwrap.shorten(body, 2 * (width - 10), placeholder=" …")
+        print(textwrap.indent(textwrap.fill(excerpt, width - 8), f"       {dim}") + plain)
+
+
+def colours() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def read_questions() -> tuple[list[str], NDArray[Any]]:
+    with gzip.open(f"{SAMPLE}.queries.jsonl.gz", "rt", encoding="utf-8") as file:
+        return [json.loads(line)["text"] for line in file], np.load(f"{SAMPLE}.query.npy")
+
+
+def ask(client: Client, exact: ExactSearch, chosen: list[int]) -> None:
+    texts, vectors = read_questions()
+    found = wanted = 0
+    for i in chosen:
+        query = vectors[i].astype(np.float32)
+        hits, engine_seconds = timed(lambda query=query: client.search(COLLECTION, query, K))  # type: ignore[misc]
+        expected, exact_seconds = timed(lambda query=query: exact.search(query, K))  # type: ignore[misc]
+        answer = list(zip(np.asarray(hits.ids).tolist(), hits.distances.tolist(), strict=True))
+        show(texts[i], [answer, expected], [engine_seconds, exact_seconds], exact)
+        found += agreeing(answer, expected)
+        wanted += len(expected)
+    print(f"\n    {found} of {wanted} passages are among the exact answer's (as near, where several are as near).")
+    print(f"    Times: median of {REPETITIONS}, with the client and its connection, one question at a time.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Asks a running engine questions of the sample.")
+    parser.add_argument("--port", type=int, default=7733, help="the engine's, on 127.0.0.1 (default: 7733)")
+    parser.add_argument("--postgres", metavar="URL", required=True, help="where the table passages is")
+    parser.add_argument("--wait", type=float, default=60, metavar="SECONDS", help="for the engine (default: 60)")
+    parser.add_argument("--engine-pid", type=int, metavar="PID", help="stop waiting when this process has ended")
+    parser.add_argument("--question", type=int, action="append", metavar="N", help="0 to 299, may be repeated")
+    arguments = parser.parse_args()
+    chosen = arguments.question or list(QUESTIONS)
+    if not all(0 <= i < 300 for i in chosen):
+        parser.error("--question: 0 to 299")
+    try:
+        exact = ExactSearch(arguments.postgres, TABLE)
+        with Client(f"127.0.0.1:{arguments.port}", retries=0) as client:
+            wait_until_ready(client, arguments.wait, arguments.engine_pid)
+            ask(client, exact, chosen)
+        exact.close()
+    except (VizinhoError, psycopg.Error) as error:
+        sys.exit(f"ask: {str(error).strip()}")
+
+
+if __name__ == "__main__":
+    main()
