@@ -34,9 +34,16 @@ struct IndexCommand: ParsableCommand {
     var threads: Int
     var recall: Double
     var qps: Double
-    var build_seconds: Double
-    var bytes_per_vector: Double
-    var distances_per_query: Double
+    var buildSeconds: Double
+    var bytesPerVector: Double
+    var distancesPerQuery: Double
+
+    enum CodingKeys: String, CodingKey {
+      case storage, effort, threads, recall, qps
+      case buildSeconds = "build_seconds"
+      case bytesPerVector = "bytes_per_vector"
+      case distancesPerQuery = "distances_per_query"
+    }
   }
 
   func run() throws {
@@ -74,8 +81,9 @@ struct IndexCommand: ParsableCommand {
       points.append(point)
       print(
         String(
-          format: "ef %5d  recall@%d %.4f  %9.0f queries/s  %7.0f distances a query", effort, k, point.recall, point.qps,
-          point.distances_per_query))
+          format: "ef %5d  recall@%d %.4f  %9.0f queries/s  %7.0f distances a query", effort, k, point.recall,
+          point.qps,
+          point.distancesPerQuery))
     }
     if let json {
       let encoder = JSONEncoder()

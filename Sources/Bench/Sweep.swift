@@ -45,9 +45,9 @@ final class Sweep: Sendable {
     let statistics = index.statistics()
     return IndexCommand.Point(
       storage: "f32", effort: effort, threads: threads, recall: Double(right) / Double(count * min(k, index.count)),
-      qps: Double(count) / seconds, build_seconds: buildSeconds,
-      bytes_per_vector: Double(statistics.bytes) / Double(max(1, index.count)),
-      distances_per_query: Double(distances) / Double(count))
+      qps: Double(count) / seconds, buildSeconds: buildSeconds,
+      bytesPerVector: Double(statistics.bytes) / Double(max(1, index.count)),
+      distancesPerQuery: Double(distances) / Double(count))
   }
 
   private func searchEvery(_ step: Int, from first: Int, effort: Int) -> (right: Int, distances: Int) {

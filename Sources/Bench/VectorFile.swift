@@ -48,7 +48,9 @@ struct VectorFile {
     let total = count * dimension
     let body = bytes[start...]
     if header.contains("<f4"), body.count == total * 4 {
-      values = body.withUnsafeBytes { raw in (0..<total).map { raw.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self) } }
+      values = body.withUnsafeBytes { raw in
+        (0..<total).map { raw.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self) }
+      }
     } else if header.contains("<f2"), body.count == total * 2 {
       values = body.withUnsafeBytes { raw in
         (0..<total).map { Float(raw.loadUnaligned(fromByteOffset: $0 * 2, as: Float16.self)) }

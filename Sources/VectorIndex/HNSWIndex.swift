@@ -44,6 +44,8 @@ public final class HNSWIndex: @unchecked Sendable {
     var staged: [UInt32] = []
     /// Nodes whose row was deleted, still walked through.
     var retired: [UInt32] = []
+    /// Changes since the graph was last mended.
+    var changes = 0
     /// Slots that no edge leads to since a version.
     var unlinked: [(slots: [UInt32], version: UInt64)] = []
     var scratch: BuildScratch?
@@ -113,7 +115,8 @@ extension HNSWIndex {
   func check(_ id: RecordID) throws(IndexError) {
     guard id.kind == configuration.recordIDKind else {
       throw IndexError(
-        .recordIDMismatch, "the id \(id) is of kind \(id.kind); this index has ids of kind \(configuration.recordIDKind)")
+        .recordIDMismatch,
+        "the id \(id) is of kind \(id.kind); this index has ids of kind \(configuration.recordIDKind)")
     }
     guard id.isEncodable else {
       throw IndexError(

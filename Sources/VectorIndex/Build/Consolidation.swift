@@ -1,43 +1,50 @@
-// Mending the graph after removals, and giving the slots back.
+// Mending the graph after changes, and giving the slots of removed rows back.
 //
 // A removed row's node stays walkable until a sweep takes every edge to it away: whoever pointed at it gets the chance to
-// point at its neighbours instead (Singh et al., FreshDiskANN, arXiv:2105.09613, Algorithm 4, with the paper's own
-// neighbour selection). A sweep reads every row of links once, so it waits until removals have added up.
+// point at its neighbours instead, as in FreshDiskANN (Singh et al., arXiv:2105.09613, Algorithm 4), but with the edges that are
+// left kept as they are. And pruning may have taken the last edge to a row away, so a walk ties such rows in again
+// (Reachability.swift). Both read every row of links once, so they wait until changes have added up.
 //
-// May use: Graph, Traversal, NeighbourSelection, VectorStore.
+// May use: Graph, Traversal, VectorStore.
 
 import Synchronization
 
 extension HNSWIndex {
-  /// A sweep is due when this share of the nodes is retired: `1 / consolidationShare`. Until then a search walks through
+  /// The graph is mended after changes to this share of the rows: `1 / consolidationShare`. Until then a search walks through
   /// at most that many nodes for nothing.
   private static let consolidationShare = 16
   private static let consolidationMin = 256
 
-  func consolidateIfDue(_ writer: inout Writer) {
-    let due = max(Self.consolidationMin, count / Self.consolidationShare)
-    if writer.retired.count >= due { consolidate(&writer) }
+  /// Counts a change, and mends the graph when enough of them have added up.
+  func noteChange(_ writer: inout Writer) {
+    writer.changes += 1
+    if writer.changes >= max(Self.consolidationMin, count / Self.consolidationShare) { consolidate(&writer) }
   }
 
-  /// Takes all edges to removed rows away, mends the graph around them and makes their slots ready for reuse.
+  /// Takes all edges to removed rows away, mends the graph around them, makes their slots ready for reuse, and ties in rows
+  /// that no path leads to any more.
   ///
-  /// Runs by itself when enough rows were removed; searches go on meanwhile.
+  /// Runs by itself when enough rows were changed; searches go on meanwhile.
   /// - Complexity: one pass over all links, and about `M²` distances for each edge that led to a removed row.
   public func consolidate() {
     withWriter { consolidate(&$0) }
   }
 
-  private func consolidate(_ writer: inout Writer) {
-    guard !writer.retired.isEmpty else { return }
+  func consolidate(_ writer: inout Writer) {
+    guard writer.changes > 0 else { return }
     let scratch = writer.scratch ?? BuildScratch(store: store)
     writer.scratch = scratch
-    replaceEntryIfRetired()
-    for slot in 0..<UInt32(store.slotsUsed.load(ordering: .relaxed)) {
-      let layer = graph.layer(of: slot)
-      guard layer >= 0, store.isLive(slot) else { continue }
-      for l in 0...layer { mendLinks(of: slot, layer: l, scratch) }
+    writer.changes = 0
+    if !writer.retired.isEmpty {
+      replaceEntryIfRetired()
+      for slot in 0..<UInt32(store.slotsUsed.load(ordering: .relaxed)) {
+        let layer = graph.layer(of: slot)
+        guard layer >= 0, store.isLive(slot) else { continue }
+        for l in 0...layer { mendLinks(of: slot, layer: l, scratch) }
+      }
     }
     tieInUnreachable(scratch)
+    guard !writer.retired.isEmpty else { return }
     // No live node points at them any more, and they cannot be entered; readers on their way are waited for in `reclaim`.
     let version = store.pins.current + 1
     store.pins.publish(version)
@@ -48,32 +55,48 @@ extension HNSWIndex {
   }
 
   /// Replaces edges to retired nodes by edges to those nodes' neighbours.
+  ///
+  /// Edges that are left stay. The freed places go to candidates that are nearer to the base than to every neighbour, as in
+  /// Algorithm 4, and then to the nearest of the rest: a node that lost edges keeps its degree.
   private func mendLinks(of base: UInt32, layer: Int, _ scratch: BuildScratch) {
     let neighbours = graph.neighbours(of: base, layer: layer)
-    guard neighbours.contains(where: { !store.isCurrent($0) }) else { return }
+    var kept = neighbours.filter { store.isCurrent($0) }
+    guard kept.count < neighbours.count else { return }
     var seen = Set(neighbours)
     seen.insert(base)
-    var candidates = neighbours.filter { store.isCurrent($0) }
+    var candidates: [UInt32] = []
     for retired in neighbours where !store.isCurrent(retired) {
       for candidate in graph.neighbours(of: retired, layer: layer)
       where store.isCurrent(candidate) && seen.insert(candidate).inserted { candidates.append(candidate) }
     }
+    let nearest = distances(from: base, to: candidates, scratch).sorted(by: <)
+    var rest: [UInt32] = []
+    for candidate in nearest where kept.count < neighbours.count {
+      let toKept = distances(from: candidate.slot, to: kept, scratch)
+      if toKept.contains(where: { $0.distance < candidate.distance }) {
+        rest.append(candidate.slot)
+      } else {
+        kept.append(candidate.slot)
+      }
+    }
+    kept.append(contentsOf: rest.prefix(neighbours.count - kept.count))
+    graph.withLock(on: base) { graph.setLinks(kept, of: base, layer: layer) }
+  }
+
+  private func distances(from base: UInt32, to slots: [UInt32], _ scratch: BuildScratch) -> [Neighbour] {
     let scale = store.metric == .cosine ? store.scale(base) : 1
-    scratch.candidates.removeAll(keepingCapacity: true)
-    for first in stride(from: 0, to: candidates.count, by: SearchScratch.batchMax) {
-      let block = candidates[first..<min(first + SearchScratch.batchMax, candidates.count)]
-      for (i, candidate) in block.enumerated() { scratch.search.batchSlots[i] = candidate }
+    var result: [Neighbour] = []
+    for first in stride(from: 0, to: slots.count, by: SearchScratch.batchMax) {
+      let block = slots[first..<min(first + SearchScratch.batchMax, slots.count)]
+      for (i, slot) in block.enumerated() { scratch.search.batchSlots[i] = slot }
       traversal.scorer.score(
         traversal.scorer.row(base), scale: scale, slots: scratch.search.batchSlots, count: block.count,
         into: scratch.search.batchDistances)
-      for (i, candidate) in block.enumerated() {
-        scratch.candidates.append(Neighbour(distance: scratch.search.batchDistances[i], slot: candidate))
+      for (i, slot) in block.enumerated() {
+        result.append(Neighbour(distance: scratch.search.batchDistances[i], slot: slot))
       }
     }
-    graph.withLock(on: base) {
-      prune(
-        layer: layer, degree: graph.degreeMax(onLayer: layer), links: graph.links(of: base, layer: layer), scratch)
-    }
+    return result
   }
 
   private func replaceEntryIfRetired() {

@@ -45,7 +45,7 @@ extension HNSWIndex {
       store.setCurrent(id, to: slot)
       store.pins.publish(version)
       hiddenNodes.subtract(1, ordering: .releasing)
-      consolidateIfDue(&writer)
+      noteChange(&writer)
     }
   }
 
@@ -60,7 +60,7 @@ extension HNSWIndex {
       retire(slot, at: version, &writer)
       store.table.remove(id)
       store.pins.publish(version)
-      consolidateIfDue(&writer)
+      noteChange(&writer)
       return true
     }
   }
@@ -106,7 +106,8 @@ extension HNSWIndex {
     let dimension = configuration.dimension
     guard vectors.count == ids.count * dimension else {
       throw IndexError(
-        .dimensionMismatch, "\(ids.count) rows of \(dimension) dimensions are \(ids.count * dimension) floats, not \(vectors.count)")
+        .dimensionMismatch,
+        "\(ids.count) rows of \(dimension) dimensions are \(ids.count * dimension) floats, not \(vectors.count)")
     }
     // Checked before the lock is taken, so that loading threads do this part side by side.
     var scales: [Float?] = []
@@ -115,7 +116,7 @@ extension HNSWIndex {
       try check(ids[i])
       do {
         scales.append(try checked(UnsafeBufferPointer(rebasing: vectors[(i * dimension)..<((i + 1) * dimension)])))
-      } catch where error.code == .zeroVector {
+      } catch  where error.code == .zeroVector {
         scales.append(nil)
       } catch {
         throw IndexError(error.code, "row \(ids[i]): \(error.message)")

@@ -3,27 +3,31 @@
 // Pruning may take the last edge to a node away (lucene#16552, pgvector#450: rows that no search finds). The paper leaves that
 // open; an index that people trust must not.
 //
-// May use: Graph, Insertion.
+// May use: Graph, Traversal, RangeScan's pieces.
 
 import Synchronization
 
 extension HNSWIndex {
-  /// The live rows that no path on the ground layer leads to from the entry point. Empty in a sound index.
+  /// The live rows that no path on the ground layer leads to from the entry point. Empty in an index that was just mended.
   ///
   /// The writer's: nothing else may change the graph meanwhile. Complexity: one pass over the links.
-  func unreachableSlots() -> [UInt32] {
-    let used = store.slotsUsed.load(ordering: .relaxed)
-    guard let entry = graph.entryPoint() else {
-      return (0..<UInt32(used)).filter { store.isLive($0) && graph.layer(of: $0) >= 0 }
+  func unreachableSlots() -> [UInt32] { unreached(reachedSlots()) }
+
+  private func unreached(_ reached: [Bool]) -> [UInt32] {
+    reached.indices.lazy.map(UInt32.init).filter {
+      !reached[Int($0)] && self.store.isLive($0) && self.graph.layer(of: $0) >= 0
     }
-    var reached = [Bool](repeating: false, count: used)
-    var frontier = [entry.slot]
-    reached[Int(entry.slot)] = true
-    spread(from: &frontier, &reached)
-    return (0..<UInt32(used)).filter { !reached[Int($0)] && store.isLive($0) && graph.layer(of: $0) >= 0 }
   }
 
-  private func spread(from frontier: inout [UInt32], _ reached: inout [Bool]) {
+  private func reachedSlots() -> [Bool] {
+    var reached = [Bool](repeating: false, count: store.slotsUsed.load(ordering: .relaxed))
+    if let entry = graph.entryPoint() { spread(from: entry.slot, &reached) }
+    return reached
+  }
+
+  private func spread(from start: UInt32, _ reached: inout [Bool]) {
+    var frontier = [start]
+    reached[Int(start)] = true
     while let slot = frontier.popLast() {
       let links = graph.groundLinks(of: slot)
       for i in 0..<graph.groundDegreeMax {
@@ -40,36 +44,40 @@ extension HNSWIndex {
   ///
   /// The edge goes to the nearest reached node whose row has room, so that nobody else is cut off by it.
   func tieInUnreachable(_ scratch: BuildScratch) {
-    let lost = unreachableSlots()
-    guard !lost.isEmpty, let entry = graph.entryPoint() else { return }
-    let traversal = traversal
-    for slot in lost {
-      let row = traversal.scorer.row(slot)
-      let scale = store.metric == .cosine ? store.scale(slot) : 1
-      let start = traversal.descend(to: 0, from: entry, query: row, scale: scale, &scratch.search)
-      var effort = configuration.constructionEffort
-      // A search from the entry point finds reached nodes only. Wider and wider, until one has room.
-      while true {
-        traversal.searchLayer(0, from: start, query: row, scale: scale, ef: effort, version: nil, &scratch.search)
-        let found = scratch.search.pool.count
-        if tie(slot, toOneOf: found, scratch) || found < effort { break }
-        effort *= 4
-      }
+    var reached = reachedSlots()
+    for slot in unreached(reached) where !reached[Int(slot)] {
+      // An earlier tie may have reached this one too.
+      guard let base = nearestBaseWithRoom(for: slot, reached, scratch) else { continue }
+      let count = graph.neighbours(of: base, layer: 0).count
+      graph.groundLinks(of: base)[count].store(slot, ordering: .releasing)
+      spread(from: slot, &reached)
     }
   }
 
-  private func tie(_ slot: UInt32, toOneOf found: Int, _ scratch: BuildScratch) -> Bool {
-    for i in 0..<found {
-      let base = scratch.search.pool.slot(at: i)
-      // An earlier tie may have reached this one too.
-      if base == slot { return true }
-      guard store.isCurrent(base) else { continue }
-      let links = graph.groundLinks(of: base)
-      if links[graph.groundDegreeMax - 1].load(ordering: .relaxed) != Graph.none { continue }
-      let count = graph.neighbours(of: base, layer: 0).count
-      links[count].store(slot, ordering: .releasing)
-      return true
+  private func nearestBaseWithRoom(for slot: UInt32, _ reached: [Bool], _ scratch: BuildScratch) -> UInt32? {
+    let traversal = traversal
+    guard let entry = graph.entryPoint() else { return nil }
+    let row = traversal.scorer.row(slot)
+    let scale = store.metric == .cosine ? store.scale(slot) : 1
+    let isBase = { (base: UInt32) in
+      reached[Int(base)] && self.store.isLive(base)
+        && self.graph.groundLinks(of: base)[self.graph.groundDegreeMax - 1].load(ordering: .relaxed) == Graph.none
     }
-    return false
+    let start = traversal.descend(to: 0, from: entry, query: row, scale: scale, &scratch.search)
+    traversal.searchLayer(
+      0, from: start, query: row, scale: scale, ef: configuration.constructionEffort, version: nil, &scratch.search)
+    for i in 0..<scratch.search.pool.count where isBase(scratch.search.pool.slot(at: i)) {
+      return scratch.search.pool.slot(at: i)
+    }
+    // The search went astray among unreachable nodes, or all around is full: look at every row. Rare.
+    var best = UInt64.max
+    for first in stride(from: 0, to: reached.count, by: SearchScratch.batchMax) {
+      let count = min(SearchScratch.batchMax, reached.count - first)
+      traversal.scorer.scoreRange(row, scale: scale, first: first, count: count, into: scratch.search.batchDistances)
+      for i in 0..<count where isBase(UInt32(first + i)) {
+        best = min(best, CandidatePool.pack(scratch.search.batchDistances[i], UInt32(first + i)))
+      }
+    }
+    return best == .max ? nil : CandidatePool.slot(best)
   }
 }

@@ -123,7 +123,9 @@ extension RecordID {
       guard bytes.count >= 3 else { return nil }
       let length = Int(bytes[start + 1]) | Int(bytes[start + 2]) << 8
       guard 3 + length <= encodedBytesMax, bytes.count >= 3 + length else { return nil }
-      guard let string = String(validating: bytes[(start + 3)..<(start + 3 + length)], as: UTF8.self) else { return nil }
+      guard let string = String(validating: bytes[(start + 3)..<(start + 3 + length)], as: UTF8.self) else {
+        return nil
+      }
       return (.text(string), 3 + length)
     case .composite:
       guard !isNested, bytes.count >= 2 else { return nil }

@@ -27,6 +27,9 @@ final class RecordIDColumn: @unchecked Sendable {
 
   var committedBytes: Int { cells.committedBytes + heap.committedBytes }
 
+  /// The cells as they lie in memory.
+  var cellBase: UnsafeRawPointer { UnsafeRawPointer(cells.base) }
+
   func commit(slots: Int) throws(IndexError) { try cells.commit(slots * cellBytes) }
 
   subscript(slot: UInt32) -> RecordID {
@@ -66,6 +69,12 @@ final class RecordIDColumn: @unchecked Sendable {
       cell.storeBytes(of: UInt64(bytes.count), toByteOffset: 8, as: UInt64.self)
       heapBytes += bytes.count
     }
+  }
+
+  /// Forgets the id of a slot that no reader can reach. Its bytes in the heap, if it has any, stay until the index is loaded
+  /// anew; a snapshot does not hold them.
+  func wipe(_ slot: UInt32) {
+    (cells.base + Int(slot) * cellBytes).initializeMemory(as: UInt8.self, repeating: 0, count: cellBytes)
   }
 
   /// Gives a slot the id that another has: a newer version of the same row needs no new bytes in the heap.

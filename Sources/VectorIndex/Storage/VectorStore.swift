@@ -89,7 +89,9 @@ extension VectorStore {
   @inline(__always)
   func isCurrent(_ slot: UInt32) -> Bool { lifetimes[2 * Int(slot) + 1].load(ordering: .acquiring) == Self.never }
 
-  func isLive(_ slot: UInt32) -> Bool { isCurrent(slot) && lifetimes[2 * Int(slot)].load(ordering: .relaxed) != Self.never }
+  func isLive(_ slot: UInt32) -> Bool {
+    isCurrent(slot) && lifetimes[2 * Int(slot)].load(ordering: .relaxed) != Self.never
+  }
 
   /// The row is there from version `version` on, as soon as that is published.
   func bear(_ slot: UInt32, at version: UInt64) {
@@ -151,9 +153,12 @@ extension VectorStore {
     scales[Int(slot)] = scale
   }
 
-  /// Gives slots back that no edge leads to and no reader can see.
+  /// Gives slots back that no edge leads to and no reader can see. What stood in them is wiped: a deleted row must not turn up
+  /// in a snapshot.
   func free(_ slots: [UInt32]) {
     for slot in slots {
+      (rows + Int(slot) * width).update(repeating: 0, count: width)
+      ids.wipe(slot)
       lifetimes[2 * Int(slot)].store(0, ordering: .releasing)
       lifetimes[2 * Int(slot) + 1].store(0, ordering: .releasing)
     }

@@ -1,0 +1,191 @@
+// Loading: from parts to an index. Whoever wrote the parts is not trusted: every number is checked before it is followed.
+//
+// May use: the store and the graph.
+
+import Synchronization
+
+extension HNSWIndex {
+  /// Makes an index of saved parts.
+  ///
+  /// - byteCount: the length of a part.
+  /// - load: fills the buffer with a whole part, or throws. The largest parts go straight to where they stay.
+  /// - Throws: what `load` throws; `inconsistentParts`, `outOfMemory`, `invalidConfiguration`.
+  /// - Complexity: reads each part once; one pass over the vectors for their lengths, on `threads` threads.
+  package static func restored(
+    configuration: HNSWConfiguration, header: IndexPartsHeader, threads: Int,
+    byteCount: (IndexPart) -> Int,
+    load: (IndexPart, UnsafeMutableRawBufferPointer) throws -> Void
+  ) throws -> HNSWIndex {
+    let index = try HNSWIndex(configuration: configuration)
+    try index.restore(header, threads: threads, byteCount: byteCount, load: load)
+    return index
+  }
+
+  private func restore(
+    _ header: IndexPartsHeader, threads: Int, byteCount: (IndexPart) -> Int,
+    load: (IndexPart, UnsafeMutableRawBufferPointer) throws -> Void
+  ) throws {
+    guard header.slots <= UInt64(store.slotsMax), header.rows <= header.slots else {
+      throw contradiction(
+        "\(header.rows) rows in \(header.slots) slots; at most \(store.slotsMax) slots fit this machine")
+    }
+    let slots = Int(header.slots)
+    try expect(.vectors, byteCount, slots * store.width * 4)
+    try expect(.groundLinks, byteCount, slots * graph.groundStride * 4)
+    try expect(.layers, byteCount, slots)
+    guard slots > 0 else { return }
+    try store.restoreSlots(slots)
+    try graph.commit(slots: slots)
+
+    let layers = try restoreNodes(slots: slots, rows: Int(header.rows), load)
+    try load(.vectors, UnsafeMutableRawBufferPointer(start: store.rowPointer(0), count: slots * store.width * 4))
+    let ground = UnsafeMutableRawPointer(graph.groundLinks(of: 0))
+    try load(.groundLinks, UnsafeMutableRawBufferPointer(start: ground, count: slots * graph.groundStride * 4))
+    try restoreUpperLinks(layers, byteCount, load)
+    try checkLinks(layers)
+    try restoreRows(layers, try restoreIDs(layers, byteCount, load), threads: threads)
+    if header.rows > 0 {
+      guard header.entrySlot < header.slots, layers[Int(header.entrySlot)] == header.entryLayer + 1 else {
+        throw contradiction("the entry point \(header.entrySlot) is no node of layer \(header.entryLayer)")
+      }
+      graph.entry.store(Graph.pack(entry: header.entrySlot, layer: Int(header.entryLayer)), ordering: .releasing)
+    }
+    withWriter { $0.insertions = header.insertions }
+  }
+
+  private func restoreNodes(
+    slots: Int, rows: Int, _ load: (IndexPart, UnsafeMutableRawBufferPointer) throws -> Void
+  ) throws -> [UInt8] {
+    var layers = [UInt8](repeating: 0, count: slots)
+    try layers.withUnsafeMutableBytes { try load(.layers, $0) }
+    var free: [UInt32] = []
+    for (slot, layer) in layers.enumerated() {
+      guard layer <= Graph.layerMax + 1 else { throw contradiction("slot \(slot) is said to be on layer \(layer)") }
+      if layer == 0 { free.append(UInt32(slot)) } else { try graph.addNode(UInt32(slot), layer: Int(layer) - 1) }
+    }
+    guard slots - free.count == rows else {
+      throw contradiction("\(slots - free.count) slots hold a node; the header says \(rows)")
+    }
+    store.restoreFree(free)
+    return layers
+  }
+
+  private func restoreUpperLinks(
+    _ layers: [UInt8], _ byteCount: (IndexPart) -> Int,
+    _ load: (IndexPart, UnsafeMutableRawBufferPointer) throws -> Void
+  ) throws {
+    let rowCount = layers.reduce(0) { $0 + max(0, Int($1) - 1) }
+    try expect(.upperLinks, byteCount, rowCount * graph.degreeMax * 4)
+    var links = [UInt32](repeating: Graph.none, count: rowCount * graph.degreeMax)
+    try links.withUnsafeMutableBytes { try load(.upperLinks, $0) }
+    var next = 0
+    for (slot, layer) in layers.enumerated() where layer > 1 {
+      for l in 1..<Int(layer) {
+        let row = links[next..<(next + graph.degreeMax)]
+        graph.setLinks(Array(row.prefix { $0 != Graph.none }), of: UInt32(slot), layer: l)
+        next += graph.degreeMax
+      }
+    }
+  }
+
+  /// Every edge leads to a node that reaches up to the edge's layer.
+  private func checkLinks(_ layers: [UInt8]) throws(IndexError) {
+    for (slot, layer) in layers.enumerated() where layer > 0 {
+      for l in 0..<Int(layer) {
+        let links = graph.links(of: UInt32(slot), layer: l)
+        for i in 0..<graph.degreeMax(onLayer: l) {
+          let neighbour = links[i].load(ordering: .relaxed)
+          if neighbour == Graph.none { break }
+          guard neighbour < layers.count, layers[Int(neighbour)] > l else {
+            throw contradiction("slot \(slot) has an edge on layer \(l) to \(neighbour), which is no node there")
+          }
+        }
+      }
+    }
+  }
+
+  private func restoreIDs(
+    _ layers: [UInt8], _ byteCount: (IndexPart) -> Int,
+    _ load: (IndexPart, UnsafeMutableRawBufferPointer) throws -> Void
+  ) throws -> [RecordID] {
+    let kind = store.ids.kind
+    let cellBytes = kind == .int64 ? 8 : kind == .uuid ? 16 : 0
+    let liveCount = layers.count { $0 > 0 }
+    let bytesExpected = cellBytes > 0 ? layers.count * cellBytes : byteCount(.ids)
+    try expect(.ids, byteCount, bytesExpected)
+    guard bytesExpected <= max(layers.count * 16, liveCount * RecordID.encodedBytesMax) else {
+      throw contradiction("the ids take \(bytesExpected) bytes for \(liveCount) rows")
+    }
+    var bytes = [UInt8](repeating: 0, count: bytesExpected)
+    try bytes.withUnsafeMutableBytes { try load(.ids, $0) }
+    var ids: [RecordID] = []
+    ids.reserveCapacity(liveCount)
+    var offset = 0
+    for (slot, layer) in layers.enumerated() where layer > 0 {
+      switch kind {
+      case .int64:
+        ids.append(bytes.withUnsafeBytes { .int64($0.loadUnaligned(fromByteOffset: slot * 8, as: Int64.self)) })
+      case .uuid:
+        ids.append(
+          bytes.withUnsafeBytes {
+            .uuid(
+              high: UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: slot * 16, as: UInt64.self)),
+              low: UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: slot * 16 + 8, as: UInt64.self)))
+          })
+      case .text, .composite:
+        guard let (id, count) = RecordID.decode(from: bytes[offset...]), id.kind == kind else {
+          throw contradiction("the id of slot \(slot) does not decode")
+        }
+        ids.append(id)
+        offset += count
+      }
+    }
+    guard cellBytes > 0 || offset == bytes.count else { throw contradiction("there are more ids than rows") }
+    return ids
+  }
+
+  private func restoreRows(_ layers: [UInt8], _ ids: [RecordID], threads: Int) throws(IndexError) {
+    // Lengths are computed again instead of saved: the same arithmetic on the same bits gives the same scales.
+    let blockSlots = 4_096
+    let blocks = (layers.count + blockSlots - 1) / blockSlots
+    let scales = Shared((values: [Float](repeating: 1, count: layers.count), bad: UInt32?.none))
+    WorkerThreads.distribute(blocks, threads: threads) { block in
+      let range = (block * blockSlots)..<min((block + 1) * blockSlots, layers.count)
+      var values = [Float](repeating: 1, count: range.count)
+      var bad: UInt32?
+      for slot in range where layers[slot] > 0 {
+        let row = self.store.rowPointer(UInt32(slot))
+        (row + self.store.dimension).update(repeating: 0, count: self.store.width - self.store.dimension)
+        do throws(IndexError) {
+          values[slot - range.lowerBound] = try self.checked(self.store.vector(UInt32(slot)))
+        } catch {
+          bad = UInt32(slot)
+        }
+      }
+      scales.withLock { [values, bad] in
+        $0.values.replaceSubrange(range, with: values)
+        $0.bad = $0.bad ?? bad
+      }
+    }
+    let (values, bad) = scales.withLock { $0 }
+    if let bad { throw contradiction("the vector of slot \(bad) is not finite, or zero under cosine") }
+    var next = 0
+    for (slot, layer) in layers.enumerated() where layer > 0 {
+      guard try store.restore(UInt32(slot), id: ids[next], scale: values[slot]) else {
+        throw contradiction("the id \(ids[next]) stands twice")
+      }
+      next += 1
+    }
+  }
+
+  private func expect(_ part: IndexPart, _ byteCount: (IndexPart) -> Int, _ expected: Int) throws(IndexError) {
+    let found = byteCount(part)
+    guard found == expected else {
+      throw contradiction("the part \"\(part.name)\" has \(found) bytes instead of \(expected)")
+    }
+  }
+
+  private func contradiction(_ what: String) -> IndexError {
+    IndexError(.inconsistentParts, "the saved parts of the index contradict each other: \(what)")
+  }
+}

@@ -1,0 +1,82 @@
+// Readers beside a writer: what they see is whole, at every moment.
+
+import TestSupport
+import Testing
+
+@testable import VectorIndex
+
+@Suite struct ConcurrencyTests {
+  /// Rows 0..<1,000 stay, rows 1,000..<2,000 are replaced by other versions of themselves, rows above come and go. Each search
+  /// must see each row that is there at most once, stay within what can be there, and come back full.
+  @Test(arguments: testSeeds) func searchesSeeWholeVersions(seed: UInt64) throws {
+    print("readers beside a writer, seed \(seed)")
+    let dimension = 8
+    let index = try HNSWIndex(
+      configuration: HNSWConfiguration(
+        dimension: dimension, metric: .l2, connectivity: 8, constructionEffort: 40, seed: seed))
+    var random = SeededRandom(seed: seed)
+    let steady = (0..<2_000).map { _ in random.vector(dimension: dimension) }
+    for (n, vector) in steady.enumerated() { try index.insert(.int64(Int64(n)), vector) }
+
+    let done = Shared(false)
+    let faults = Shared([String]())
+    let searches = Shared(0)
+    WorkerThreads.run(count: 3) { thread in
+      var random = SeededRandom(seed: seed &* 31 &+ UInt64(thread))
+      if thread == 0 {
+        do {
+          for step in 0..<6_000 {
+            let n = Int64.random(in: 1_000..<2_400, using: &random)
+            if n < 2_000 || step % 2 == 0 {
+              try index.upsert(.int64(n), random.vector(dimension: dimension))
+            } else {
+              index.remove(.int64(n))
+            }
+          }
+        } catch {
+          faults.withLock { $0.append("\(error)") }
+        }
+        done.withLock { $0 = true }
+        return
+      }
+      var scratch = SearchScratch(for: index)
+      while !done.withLock({ $0 }) {
+        let n = Int.random(in: 0..<1_000, using: &random)
+        let exact = Int.random(in: 0..<8, using: &random) == 0
+        do {
+          let hits = try steady[n].withUnsafeBufferPointer {
+            try index.search($0, SearchOptions(k: 50, effort: 80, exact: exact), scratch: &scratch) { $0.copied() }
+          }
+          searches.withLock { $0 += 1 }
+          if hits.count != 50 { faults.withLock { $0.append("\(hits.count) results instead of 50") } }
+          if Set(hits.map(\.id)).count != hits.count { faults.withLock { $0.append("a row came twice") } }
+          if exact, hits.first != SearchHit(id: .int64(Int64(n)), distance: 0) {
+            faults.withLock { $0.append("row \(n), which stays, was missed") }
+          }
+          for hit in hits {
+            guard case .int64(let id) = hit.id, (0..<2_400).contains(id) else {
+              faults.withLock { $0.append("row \(hit.id) was never there") }
+              continue
+            }
+          }
+          // All rows at once: those that stay and those that are replaced must all be there.
+          if Int.random(in: 0..<50, using: &random) == 0 {
+            let all = try steady[n].withUnsafeBufferPointer {
+              try index.search($0, SearchOptions(k: 10_000), scratch: &scratch) { $0.copied() }
+            }
+            let ids = Set(all.map(\.id))
+            if ids.count != all.count || !(0..<2_000).allSatisfy({ ids.contains(.int64($0)) }) {
+              faults.withLock { $0.append("a row that is there throughout was missed, or came twice") }
+            }
+          }
+        } catch {
+          faults.withLock { $0.append("\(error)") }
+        }
+      }
+    }
+    #expect(faults.withLock { $0 }.isEmpty)
+    #expect(searches.withLock { $0 } > 0)
+    index.consolidate()
+    index.checkInvariants()
+  }
+}

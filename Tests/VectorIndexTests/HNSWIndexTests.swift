@@ -1,0 +1,175 @@
+// The index at its edges: empty, tiny, odd vectors, odd arguments; and against a dictionary under random changes.
+
+import TestSupport
+import Testing
+
+@testable import VectorIndex
+
+@Suite struct HNSWIndexTests {
+  private func makeIndex(_ dimension: Int = 4, _ metric: Metric = .l2) throws -> HNSWIndex {
+    try HNSWIndex(configuration: HNSWConfiguration(dimension: dimension, metric: metric))
+  }
+
+  private func code(_ body: () throws -> Void) -> IndexError.Code? {
+    do {
+      try body()
+      return nil
+    } catch {
+      return (error as? IndexError)?.code
+    }
+  }
+
+  @Test func emptyIndexAnswersWithNothing() throws {
+    let index = try makeIndex()
+    #expect(try index.search([1, 2, 3, 4], SearchOptions(k: 10)).isEmpty)
+    #expect(try index.search([1, 2, 3, 4], SearchOptions(k: 10, exact: true)).isEmpty)
+    #expect(index.vector(of: .int64(1)) == nil && !index.contains(.int64(1)))
+    #expect(!index.remove(.int64(1)))
+    index.consolidate()
+    index.checkInvariants()
+  }
+
+  @Test func returnsAllRowsWhenKIsLarger() throws {
+    let index = try makeIndex()
+    for n in 0..<5 { try index.insert(.int64(Int64(n)), [Float(n), 0, 0, 0]) }
+    let hits = try index.search([0.1, 0, 0, 0], SearchOptions(k: 10_000))
+    #expect(hits.map(\.id) == (0..<5).map { .int64($0) })
+    #expect(try index.search([0, 0, 0, 0], SearchOptions(k: 1)).map(\.distance) == [0])
+  }
+
+  @Test func refusesWhatItCannotHold() throws {
+    let index = try makeIndex()
+    try index.insert(.int64(1), [1, 2, 3, 4])
+    #expect(code { try index.insert(.int64(1), [1, 2, 3, 4]) } == .duplicateRecord)
+    #expect(code { try index.insert(.int64(2), [1, 2, 3]) } == .dimensionMismatch)
+    #expect(code { try index.insert(.int64(2), [1, .nan, 3, 4]) } == .notFinite)
+    #expect(code { try index.insert(.int64(2), [1, -.infinity, 3, 4]) } == .notFinite)
+    #expect(code { try index.insert(.text("2"), [1, 2, 3, 4]) } == .recordIDMismatch)
+    #expect(code { _ = try index.search([1, 2, 3], SearchOptions(k: 1)) } == .dimensionMismatch)
+    #expect(code { _ = try index.search([1, 2, 3, .infinity], SearchOptions(k: 1)) } == .notFinite)
+    for k in [0, -1, 10_001] { #expect(code { _ = try index.search([1, 2, 3, 4], SearchOptions(k: k)) } == .invalidK) }
+    for ef in [-1, 10_001] {
+      #expect(code { _ = try index.search([1, 2, 3, 4], SearchOptions(k: 1, effort: ef)) } == .invalidEffort)
+    }
+    #expect(index.count == 1)
+    index.checkInvariants()
+  }
+
+  @Test func refusesConfigurationsOutOfRange() {
+    for dimension in [0, -1, 4_097] { #expect(code { _ = try makeIndex(dimension) } == .invalidConfiguration) }
+    let base = HNSWConfiguration(dimension: 4, metric: .l2)
+    for change: (inout HNSWConfiguration) -> Void in [
+      { $0.connectivity = 1 }, { $0.connectivity = 65 }, { $0.constructionEffort = 15 },
+      { $0.constructionEffort = 4_097 },
+      { $0.searchEffort = 0 }, { $0.searchEffort = 10_001 },
+    ] {
+      var configuration = base
+      change(&configuration)
+      #expect(code { _ = try HNSWIndex(configuration: configuration) } == .invalidConfiguration)
+    }
+  }
+
+  @Test func treatsZeroVectorsAsPgvectorDoes() throws {
+    // pgvector indexes a zero vector under L2 and inner product, and leaves it out under cosine.
+    for metric in [Metric.l2, .innerProduct] {
+      let index = try makeIndex(2, metric)
+      try index.insert(.int64(1), [0, 0])
+      #expect(try index.search([0, 0], SearchOptions(k: 1)).map(\.distance) == [0])
+    }
+    let cosine = try makeIndex(2, .cosine)
+    #expect(code { try cosine.insert(.int64(1), [0, 0]) } == .zeroVector)
+    #expect(code { _ = try cosine.search([0, 0], SearchOptions(k: 1)) } == .zeroVector)
+    let left = try [1, 0, 0, 0, 0, 2].withUnsafeBufferPointer {
+      try cosine.stage([.int64(1), .int64(2), .int64(3)], $0)
+    }
+    try cosine.linkStaged(threads: 1)
+    #expect(left == [1] && cosine.count == 2)
+  }
+
+  @Test func returnsPgvectorsDistances() throws {
+    let a: [Float] = [1, 2, 3]
+    let b: [Float] = [-2, 0.5, 4]
+    for (metric, expected) in [(Metric.l2, Float(3.5)), (.innerProduct, -11), (.cosine, 0.3466947)] {
+      let index = try makeIndex(3, metric)
+      try index.insert(.int64(1), a)
+      let hit = try #require(try index.search(b, SearchOptions(k: 1)).first)
+      #expect(abs(hit.distance - expected) < 1e-6)
+    }
+  }
+
+  @Test func survivesComponentsThatOverflow() throws {
+    for metric in Metric.allCases {
+      let index = try makeIndex(2, metric)
+      try index.insert(.int64(1), [3e38, 3e38])
+      try index.insert(.int64(2), [-3e38, 3e38])
+      try index.insert(.int64(3), [1e-40, 1e-40])
+      #expect(Set(try index.search([3e38, -3e38], SearchOptions(k: 3)).map(\.id)).count == 3)
+    }
+  }
+
+  @Test func findsNeighboursOfARow() throws {
+    let index = try makeIndex(2)
+    for n in 0..<2_000 { try index.insert(.int64(Int64(n)), [Float(n), 0]) }
+    var scratch = SearchScratch(for: index)
+    for exact in [false, true] {
+      let options = SearchOptions(k: 3, exact: exact)
+      let without = try index.search(near: .int64(500), options, scratch: &scratch) { $0.copied() }
+      #expect(without?.first?.distance == 1 && without?.count == 3)
+      #expect(without?.contains { $0.id == .int64(500) } == false)
+      let with = try index.search(
+        near: .int64(500), SearchOptions(k: 3, exact: exact, includesSelf: true), scratch: &scratch
+      ) { $0.copied() }
+      #expect(with?.first == SearchHit(id: .int64(500), distance: 0) && with?.count == 3)
+      #expect(try index.search(near: .int64(-5), options, scratch: &scratch) { $0.count } == nil)
+    }
+  }
+
+  @Test(arguments: [1, 2]) func equalVectorsAreAllFound(threads: Int) throws {
+    let index = try makeIndex(8, .cosine)
+    let ids = (0..<3_000).map { RecordID.int64($0) }
+    let vectors = [Float](repeating: 0.5, count: 3_000 * 8)
+    _ = try vectors.withUnsafeBufferPointer { try index.stage(ids, $0) }
+    try index.linkStaged(threads: threads)
+    index.checkInvariants()
+    let hits = try index.search([Float](repeating: 1, count: 8), SearchOptions(k: 2_500, effort: 10))
+    #expect(Set(hits.map(\.id)).count == 2_500)
+  }
+
+  @Test(arguments: RecordIDKind.allCases) func followsADictionary(kind: RecordIDKind) throws {
+    for seed in testSeeds {
+      print("changes of \(kind), seed \(seed)")
+      var random = SeededRandom(seed: seed)
+      let index = try HNSWIndex(
+        configuration: HNSWConfiguration(
+          dimension: 5, metric: .l2, recordIDKind: kind, connectivity: 4, constructionEffort: 16, seed: seed))
+      var model: [RecordID: [Float]] = [:]
+      for step in 0..<4_000 {
+        let id = recordID(kind, Int.random(in: 0..<1_500, using: &random))
+        let vector = random.vector(dimension: 5)
+        switch Int.random(in: 0..<10, using: &random) {
+        case 0..<4:
+          try index.upsert(id, vector)
+          model[id] = vector
+        case 4..<7:
+          if model[id] == nil {
+            try index.insert(id, vector)
+          } else {
+            #expect(code { try index.insert(id, vector) } == .duplicateRecord)
+          }
+          model[id] = model[id] ?? vector
+        default:
+          let removed = index.remove(id)
+          #expect(removed == (model.removeValue(forKey: id) != nil))
+        }
+        #expect(index.count == model.count)
+        if step % 500 == 499 {
+          index.consolidate()
+          index.checkInvariants()
+          for (id, vector) in model { #expect(index.vector(of: id) == vector) }
+          let all = try index.search(vector, SearchOptions(k: 2_000))
+          #expect(Set(all.map(\.id)) == Set(model.keys) && all.count == model.count)
+        }
+      }
+    }
+  }
+}

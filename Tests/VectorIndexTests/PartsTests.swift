@@ -1,0 +1,102 @@
+// Saving and loading: what comes back is what went in, and nothing that contradicts itself gets in.
+
+import TestSupport
+import Testing
+
+@testable import VectorIndex
+
+@Suite struct PartsTests {
+  private func churned(_ kind: RecordIDKind, rows: Int = 1_500, dimension: Int = 13) throws -> HNSWIndex {
+    var random = SeededRandom(seed: 4)
+    let index = try HNSWIndex(
+      configuration: HNSWConfiguration(
+        dimension: dimension, metric: .cosine, recordIDKind: kind, connectivity: 3, constructionEffort: 12))
+    for n in 0..<rows { try index.insert(recordID(kind, n), random.vector(dimension: dimension)) }
+    for n in stride(from: 0, to: rows, by: 3) { index.remove(recordID(kind, n)) }
+    return index
+  }
+
+  @Test(arguments: RecordIDKind.allCases) func comesBackAsItWas(kind: RecordIDKind) throws {
+    let index = try churned(kind)
+    let copy = try reloaded(index)
+    copy.checkInvariants()
+    #expect(copy.count == 1_000)
+    var random = SeededRandom(seed: 8)
+    for _ in 0..<50 {
+      let query = random.vector(dimension: 13)
+      #expect(try copy.search(query, SearchOptions(k: 10)) == index.search(query, SearchOptions(k: 10)))
+    }
+    // Both go on alike, free slots and the layers of nodes to come included.
+    for n in 2_000..<2_200 {
+      let vector = random.vector(dimension: 13)
+      try index.insert(recordID(kind, n), vector)
+      try copy.insert(recordID(kind, n), vector)
+    }
+    copy.consolidate()
+    copy.checkInvariants()
+    #expect(copy.count == index.count)
+  }
+
+  @Test func emptyIndexComesBack() throws {
+    let copy = try reloaded(try churned(.int64, rows: 0))
+    #expect(copy.count == 0)
+    try copy.insert(.int64(1), [Float](repeating: 1, count: 13))
+    copy.checkInvariants()
+  }
+
+  @Test func removedRowsLeaveNoTrace() throws {
+    let index = try HNSWIndex(configuration: HNSWConfiguration(dimension: 4, metric: .l2))
+    for n in 0..<100 { try index.insert(.int64(Int64(n)), [Float(n), 1, 2, 3]) }
+    try index.insert(.int64(7_777_777), [123_456, 1, 2, 3])
+    index.remove(.int64(7_777_777))
+    index.consolidate()
+    let parts = try bytes(of: index)
+    let secret = withUnsafeBytes(of: Float(123_456)) { Array($0) } + withUnsafeBytes(of: Float(1)) { Array($0) }
+    let id = withUnsafeBytes(of: Int64(7_777_777)) { Array($0) }
+    #expect(!contains(parts[.vectors] ?? [], secret) && !contains(parts[.ids] ?? [], id))
+  }
+
+  private func contains(_ bytes: [UInt8], _ needle: [UInt8]) -> Bool {
+    stride(from: 0, through: bytes.count - needle.count, by: 4).contains {
+      Array(bytes[$0..<($0 + needle.count)]) == needle
+    }
+  }
+
+  @Test(arguments: testSeeds) func refusesContradictions(seed: UInt64) throws {
+    print("damaged parts, seed \(seed)")
+    var random = SeededRandom(seed: seed)
+    let index = try churned(seed == 1 ? .text : .int64, rows: 300)
+    let parts = try bytes(of: index)
+    let header = index.withFrozen { $0.header }
+    var refused = 0
+    for _ in 0..<400 {
+      var damaged = parts
+      var changed = header
+      switch Int.random(in: 0..<8, using: &random) {
+      case 0: changed.slots = UInt64.random(in: 0...UInt64.max, using: &random)
+      case 1: changed.entrySlot = UInt32.random(in: 0...400, using: &random)
+      case 2: changed.entryLayer &+= 1
+      case 3: changed.rows &+= 1
+      default:
+        let part = IndexPart.allCases.randomElement(using: &random)!
+        let count = parts[part]!.count
+        if Bool.random(using: &random) {
+          damaged[part]!.removeLast(Int.random(in: 1...count, using: &random))
+        } else {
+          for _ in 0..<4 {
+            damaged[part]![Int.random(in: 0..<count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+          }
+        }
+      }
+      do {
+        let copy = try restored(index.configuration, changed, damaged)
+        // Numbers that agree with each other are beyond what this layer can know; searching must be safe all the same.
+        _ = try copy.search(random.vector(dimension: 13), SearchOptions(k: 300, effort: 300))
+      } catch let error as IndexError {
+        #expect(error.code == .inconsistentParts)
+        refused += 1
+      }
+    }
+    #expect(refused > 100)
+  }
+}
