@@ -1,0 +1,67 @@
+import Foundation
+import Testing
+
+@testable import VectorSnapshot
+
+@Suite struct DataDirectoryLockTests {
+  let folder: TemporaryFolder
+  init() throws { folder = try TemporaryFolder() }
+
+  @Test func isHeldOnceAndReleased() throws {
+    let path = folder.file("new/data")
+    do {
+      let lock = try DataDirectoryLock(path: path)
+      let error = snapshotError { _ = try DataDirectoryLock(path: path) }
+      #expect(error?.code == .locked)
+      #expect(error?.message.contains("in use by process \(getpid()).") == true)
+      #expect(error?.path == "\(path)/LOCK")
+      withExtendedLifetime(lock) {}
+    }
+    _ = try DataDirectoryLock(path: path)
+  }
+
+  @Test func aFileWithoutALockMeansNothing() throws {
+    try writeFile(folder.file("LOCK"), Array("1\nleft by a process that is gone, and longer than an id\n".utf8))
+    let lock = try DataDirectoryLock(path: folder.path)
+    #expect(try readFile(folder.file("LOCK")) == Array("\(getpid())\n".utf8))
+    withExtendedLifetime(lock) {}
+  }
+
+  /// `flock` of another process, which is then killed.
+  @Test func anotherProcessIsNamedAndItsDeathReleases() throws {
+    let holder = Process()
+    holder.executableURL = URL(filePath: "/bin/sh")
+    holder.arguments = [
+      "-c", "exec 9<>\"$0\"; flock -n 9 && echo $$ >&9 && echo held && read never", folder.file("LOCK"),
+    ]
+    let (input, output) = (Pipe(), Pipe())
+    holder.standardInput = input
+    holder.standardOutput = output
+    try writeFile(folder.file("LOCK"), [])
+    try holder.run()
+    defer { try? input.fileHandleForWriting.close() }
+    #expect(output.fileHandleForReading.readData(ofLength: 5) == Data("held\n".utf8))
+
+    let error = snapshotError { _ = try DataDirectoryLock(path: folder.path) }
+    #expect(error?.code == .locked)
+    #expect(error?.message.contains("in use by process \(holder.processIdentifier).") == true)
+
+    kill(holder.processIdentifier, SIGKILL)
+    holder.waitUntilExit()
+    _ = try DataDirectoryLock(path: folder.path)
+  }
+
+  @Test func aHolderThatHasNotWrittenItsIdYet() throws {
+    let lock = try DataDirectoryLock(path: folder.path)
+    #expect(truncate(folder.file("LOCK"), 0) == 0)
+    let error = snapshotError { _ = try DataDirectoryLock(path: folder.path) }
+    #expect(error?.code == .locked && error?.message.contains("another process") == true)
+    withExtendedLifetime(lock) {}
+  }
+
+  @Test func aPathThatIsNoFolderIsAnError() throws {
+    try writeFile(folder.file("file"), [1])
+    let error = snapshotError { _ = try DataDirectoryLock(path: folder.file("file")) }
+    #expect(error?.code == .io && error?.message.contains("is a folder") == true)
+  }
+}
