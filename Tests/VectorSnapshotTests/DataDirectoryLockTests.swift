@@ -29,25 +29,22 @@ import Testing
 
   /// `flock` of another process, which is then killed.
   @Test func anotherProcessIsNamedAndItsDeathReleases() throws {
-    let holder = Process()
-    holder.executableURL = URL(filePath: "/bin/sh")
-    holder.arguments = [
-      "-c", "exec 9<>\"$0\"; flock -n 9 && echo $$ >&9 && echo held && read never", folder.file("LOCK"),
-    ]
-    let (input, output) = (Pipe(), Pipe())
-    holder.standardInput = input
-    holder.standardOutput = output
-    try writeFile(folder.file("LOCK"), [])
-    try holder.run()
-    defer { try? input.fileHandleForWriting.close() }
-    #expect(output.fileHandleForReading.readData(ofLength: 5) == Data("held\n".utf8))
+    let command = "exec 9<>'\(folder.file("LOCK"))'; flock -n 9 && echo $$ >&9 && echo $$ && exec sleep 60"
+    let output = try #require(popen(command, "r"))
+    defer { pclose(output) }
+    var line = [CChar](repeating: 0, count: 32)
+    try #require(fgets(&line, Int32(line.count), output) != nil)
+    let holder = try #require(pid_t(String(cString: line).trimmingCharacters(in: .newlines)))
+    defer { kill(holder, SIGKILL) }
 
     let error = snapshotError { _ = try DataDirectoryLock(path: folder.path) }
     #expect(error?.code == .locked)
-    #expect(error?.message.contains("in use by process \(holder.processIdentifier).") == true)
+    #expect(error?.message.contains("in use by process \(holder).") == true)
 
-    kill(holder.processIdentifier, SIGKILL)
-    holder.waitUntilExit()
+    kill(holder, SIGKILL)
+    // It is a child of this process, which waits here for its end without reaping it before `pclose`.
+    var status = siginfo_t()
+    waitid(P_PID, id_t(holder), &status, WEXITED | WNOWAIT)
     _ = try DataDirectoryLock(path: folder.path)
   }
 
