@@ -23,13 +23,14 @@ let package = Package(
   targets: [
     // C: one instruction set a file, chosen once at run time.
     .target(name: "CVectorKernels"),
+    .target(name: "CChecksum"),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
     .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
 
     // The engine, from the inside out.
     .target(name: "VectorIndex", dependencies: ["CVectorKernels", "COpenBLAS"]),
-    .target(name: "VectorSnapshot", dependencies: ["VectorIndex", "CVectorKernels", "CLZ4"]),
+    .target(name: "VectorSnapshot", dependencies: ["VectorIndex", "CChecksum", "CLZ4"]),
     .target(name: "VectorWire", dependencies: ["VectorIndex", .product(name: "NIOCore", package: "swift-nio")]),
     .target(name: "PostgresSource", dependencies: ["VectorIndex", "CPostgres"]),
     .target(
@@ -68,7 +69,7 @@ let package = Package(
     .target(name: "TestSupport", dependencies: ["VectorIndex"], path: "Tests/TestSupport"),
     .testTarget(name: "VectorIndexTests", dependencies: ["VectorIndex", "CVectorKernels", "TestSupport"]),
     .testTarget(
-      name: "VectorSnapshotTests", dependencies: ["VectorSnapshot", "VectorIndex", "CLZ4", "TestSupport"],
+      name: "VectorSnapshotTests", dependencies: ["VectorSnapshot", "VectorIndex", "CChecksum", "CLZ4", "TestSupport"],
       exclude: ["Golden"]),
     .testTarget(
       name: "VectorWireTests",

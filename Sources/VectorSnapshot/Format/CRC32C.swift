@@ -1,0 +1,16 @@
+// The checksum of every part of a snapshot. Sole user of CChecksum.
+//
+// May use: CChecksum.
+
+internal import CChecksum
+
+/// CRC-32C (Castagnoli), as in RFC 3720.
+enum CRC32C {
+  static func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
+    vz_crc32c(0, bytes.baseAddress, bytes.count)
+  }
+
+  static func checksum(_ bytes: some Collection<UInt8>) -> UInt32 {
+    bytes.withContiguousStorageIfAvailable { checksum(UnsafeRawBufferPointer($0)) } ?? checksum(Array(bytes))
+  }
+}
