@@ -72,7 +72,8 @@ let package = Package(
       exclude: ["Golden"]),
     .testTarget(
       name: "VectorWireTests",
-      dependencies: ["VectorWire", "TestSupport", .product(name: "NIOCore", package: "swift-nio")]),
+      dependencies: ["VectorWire", "TestSupport", .product(name: "NIOCore", package: "swift-nio")],
+      exclude: ["Golden"]),
     .testTarget(name: "PostgresSourceTests", dependencies: ["PostgresSource", "TestSupport"]),
     .testTarget(
       name: "VectorServerTests",
