@@ -79,6 +79,8 @@ let package = Package(
       name: "VectorServerTests",
       dependencies: [
         "VectorServer", "VectorClient", "TestSupport",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ]),
