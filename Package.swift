@@ -73,12 +73,15 @@ let package = Package(
       exclude: ["Golden"]),
     .testTarget(
       name: "VectorWireTests",
-      dependencies: ["VectorWire", "TestSupport", .product(name: "NIOCore", package: "swift-nio")]),
+      dependencies: ["VectorWire", "TestSupport", .product(name: "NIOCore", package: "swift-nio")],
+      exclude: ["Golden"]),
     .testTarget(name: "PostgresSourceTests", dependencies: ["PostgresSource", "TestSupport"]),
     .testTarget(
       name: "VectorServerTests",
       dependencies: [
         "VectorServer", "VectorClient", "TestSupport",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ]),

@@ -1,0 +1,165 @@
+// A connection to a Vizinho server.
+//
+// May use: VectorWire, NIOCore and NIOPosix.
+
+import NIOCore
+import NIOPosix
+import Synchronization
+import VectorIndex
+import VectorWire
+
+/// A connection to a Vizinho server, over which any number of tasks may ask at the same time.
+///
+///     let client = try await VectorClient.connect(host: "127.0.0.1", port: 7433)
+///     let reply = try await client.search("documents", vectors: [query], k: 10)
+///     for result in reply.answers[0].results { print(result.id, result.distance) }
+///     await client.close()
+///
+/// A request whose task is cancelled is cancelled on the server too. A connection that has ended stays ended: connect
+/// again.
+public final class VectorClient: Sendable {
+  public struct Configuration: Sendable {
+    /// A name for the server's log, at most 256 bytes.
+    public var name: String
+    /// How long connecting, the handshake included, may take.
+    public var connectTimeout: Duration
+    /// How long an answer may take, where a request says nothing else. The server hears of it too.
+    public var requestTimeout: Duration
+
+    public init(
+      name: String = "vizinho-swift", connectTimeout: Duration = .seconds(10), requestTimeout: Duration = .seconds(30)
+    ) {
+      self.name = name
+      self.connectTimeout = connectTimeout
+      self.requestTimeout = requestTimeout
+    }
+  }
+
+  /// What the server said of itself: its version and its limits.
+  public let welcome: Welcome
+  private let connection: Connection
+  private let requestTimeout: Duration
+
+  private init(welcome: Welcome, connection: Connection, requestTimeout: Duration) {
+    self.welcome = welcome
+    self.connection = connection
+    self.requestTimeout = requestTimeout
+  }
+
+  /// Connects and shakes hands.
+  public static func connect(
+    host: String, port: Int = WireProtocol.defaultPort, configuration: Configuration = Configuration(),
+    group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+  ) async throws(VectorClientError) -> VectorClient {
+    let channel: any Channel
+    do {
+      channel = try await ClientBootstrap(group: group)
+        .connectTimeout(TimeAmount(configuration.connectTimeout))
+        .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+        .channelInitializer { channel in
+          channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(ClientHandler()) }
+        }
+        .connect(host: host, port: port).get()
+    } catch {
+      throw VectorClientError(
+        .connectionFailed, "cannot connect to \(host):\(port): \(error). Does the server run and listen there?")
+    }
+    let connection: Connection
+    do { connection = try await Connection(channel: channel) } catch {
+      throw VectorClientError(.connectionClosed, "the connection to \(host):\(port) ended at once: \(error)")
+    }
+    do throws(VectorClientError) {
+      let welcome: Welcome = try await connection.ask(
+        Hello(client: configuration.name), bodyBytesMax: WireProtocol.handshakeBytesMax,
+        timeout: configuration.connectTimeout)
+      return VectorClient(welcome: welcome, connection: connection, requestTimeout: configuration.requestTimeout)
+    } catch {
+      await connection.close()
+      throw error
+    }
+  }
+
+  /// Ends the connection. Requests without an answer fail with ``VectorClientError/Code/connectionClosed``.
+  public func close() async { await connection.close() }
+
+  // MARK: Requests
+
+  /// The nearest rows to each of some vectors.
+  /// - Parameters:
+  ///   - vectors: `[queries][dimension]`.
+  ///   - effort: the size of the candidate list; 0 = the collection's default.
+  ///   - exact: whether to scan every row.
+  ///   - elementType: how the vectors travel. `.float16` halves their bytes and rounds them.
+  public func search(
+    _ collection: String, vectors: [[Float]], k: Int, effort: Int = 0, exact: Bool = false,
+    as elementType: ElementType = .float32, timeout: Duration? = nil
+  ) async throws(VectorClientError) -> SearchReply {
+    guard let packed = QueryVectors(vectors, as: elementType) else {
+      throw VectorClientError(.invalidRequest, "the vectors of one request must have the same number of dimensions")
+    }
+    try checkName(collection)
+    return try await ask(
+      SearchRequest(collection: collection, vectors: packed, k: k, effort: effort, isExact: exact), timeout)
+  }
+
+  /// The nearest rows to each of some rows of the collection.
+  /// - Parameter includesSelf: whether a row may be among its own results.
+  public func search(
+    _ collection: String, ids: [RecordID], k: Int, effort: Int = 0, exact: Bool = false, includesSelf: Bool = false,
+    timeout: Duration? = nil
+  ) async throws(VectorClientError) -> SearchReply {
+    try checkName(collection)
+    try checkIDs(ids)
+    return try await ask(
+      SearchByIDRequest(
+        collection: collection, ids: ids, k: k, effort: effort, isExact: exact, includesSelf: includesSelf), timeout)
+  }
+
+  /// The vectors of some rows; nil for a row that is not there.
+  public func fetch(
+    _ collection: String, ids: [RecordID], wantsVectors: Bool = true, timeout: Duration? = nil
+  ) async throws(VectorClientError) -> Fetched {
+    try checkName(collection)
+    try checkIDs(ids)
+    return try await ask(FetchRequest(collection: collection, ids: ids, wantsVectors: wantsVectors), timeout)
+  }
+
+  /// What the server serves.
+  public func collections(timeout: Duration? = nil) async throws(VectorClientError) -> [CollectionDescription] {
+    let reply: Collections = try await ask(ListCollections(), timeout)
+    return reply.collections
+  }
+
+  /// The numbers of a collection.
+  public func statistics(_ collection: String, timeout: Duration? = nil) async throws(VectorClientError) -> [Statistic]
+  {
+    try checkName(collection)
+    let reply: StatisticsReply = try await ask(StatisticsRequest(collection: collection), timeout)
+    return reply.entries
+  }
+
+  /// Asks for a sign of life.
+  public func ping(timeout: Duration? = nil) async throws(VectorClientError) {
+    let _: Pong = try await ask(Ping(), timeout)
+  }
+
+  private func ask<Reply: WireMessage>(
+    _ request: some WireMessage, _ timeout: Duration?
+  ) async throws(VectorClientError) -> Reply {
+    try await connection.ask(
+      request, bodyBytesMax: welcome.limits.frameBytesMax, timeout: timeout ?? requestTimeout)
+  }
+
+  private func checkName(_ collection: String) throws(VectorClientError) {
+    guard collection.utf8.count <= UInt16.max else {
+      throw VectorClientError(.invalidRequest, "a collection's name has at most 65,535 bytes")
+    }
+  }
+
+  private func checkIDs(_ ids: [RecordID]) throws(VectorClientError) {
+    guard ids.allSatisfy(\.isEncodable) else {
+      throw VectorClientError(
+        .invalidRequest, "an id has at most \(RecordID.encodedBytesMax) bytes and 1 to 32 columns")
+    }
+  }
+}

@@ -1,0 +1,76 @@
+// One collection as the server serves it: an index with a name and a place in the life of Postgres.
+//
+// May use: VectorIndex, VectorWire's Position and descriptions.
+
+import Synchronization
+import VectorIndex
+import VectorWire
+
+/// A named index that can be searched.
+///
+/// A rebuild makes a new collection and publishes it in the place of the old one (``CollectionCatalog``); requests that
+/// have begun finish on the one they began with.
+public final class Collection: Sendable {
+  /// The longest name, in bytes.
+  public static let nameBytesMax = 255
+
+  public let name: String
+  public let index: HNSWIndex
+  private let followed: Mutex<Position>
+  private let queries = Atomic<UInt64>(0)
+  private let distances = Atomic<UInt64>(0)
+
+  /// - Throws: `invalidConfiguration` for a name that is empty or longer than ``nameBytesMax``.
+  public init(name: String, index: HNSWIndex, position: Position = .unknown) throws(ServerError) {
+    guard (1...Self.nameBytesMax).contains(name.utf8.count) else {
+      throw ServerError(
+        .invalidConfiguration, "a collection's name must be from 1 to \(Self.nameBytesMax) bytes long: \"\(name)\"")
+    }
+    self.name = name
+    self.index = index
+    followed = Mutex(position)
+  }
+
+  /// Up to where the index has followed its table. Set it after the changes are applied, never before: an answer names
+  /// the position that was read before its search began.
+  public var position: Position {
+    get { followed.withLock { $0 } }
+    set { followed.withLock { $0 = newValue } }
+  }
+
+  func countQueries(_ count: Int, distances computed: Int) {
+    queries.wrappingAdd(UInt64(count), ordering: .relaxed)
+    distances.wrappingAdd(UInt64(computed), ordering: .relaxed)
+  }
+
+  /// Cheap: takes no lock that a writer of the index holds.
+  public var description: CollectionDescription {
+    CollectionDescription(
+      name: name, dimension: index.configuration.dimension, metric: index.configuration.metric,
+      recordIDKind: index.configuration.recordIDKind, rows: UInt64(index.count), position: position)
+  }
+
+  /// The numbers of docs/PROTOCOL.md. Waits for a writer of the index, so never call it on an event loop.
+  public func statistics() -> [Statistic] {
+    let configuration = index.configuration
+    let counts = index.statistics()
+    func integer(_ name: String, _ value: Int) -> Statistic { Statistic(name, .integer(UInt64(clamping: value))) }
+    return [
+      integer("rows", counts.rows),
+      integer("retired_rows", counts.retiredRows),
+      integer("free_slots", counts.freeSlots),
+      integer("dimension", configuration.dimension),
+      Statistic("metric", .text(configuration.metric.name)),
+      integer("connectivity", configuration.connectivity),
+      integer("construction_effort", configuration.constructionEffort),
+      integer("search_effort", configuration.searchEffort),
+      integer("layers", counts.topLayer + 1),
+      integer("vector_bytes", counts.vectorBytes),
+      integer("link_bytes", counts.linkBytes),
+      integer("id_bytes", counts.idBytes),
+      Statistic("kernels", .text(counts.kernels)),
+      Statistic("queries", .integer(queries.load(ordering: .relaxed))),
+      Statistic("distances", .integer(distances.load(ordering: .relaxed))),
+    ]
+  }
+}

@@ -1,0 +1,209 @@
+// Answers requests: what a search thread does.
+//
+// May use: VectorIndex, VectorWire, the catalog.
+
+import Logging
+import NIOCore
+import VectorIndex
+import VectorWire
+
+/// One search thread's means. Every request gets exactly one reply from it.
+struct RequestRunner: ~Copyable {
+  private let catalog: CollectionCatalog
+  private let frameBytesMax: Int
+  private let logger: Logger
+  private var scratches = ScratchCache()
+  private var encoder = SearchReplyEncoder()
+  /// The query at hand, as Float32.
+  private var query: [Float] = []
+
+  init(catalog: CollectionCatalog, frameBytesMax: Int, logger: Logger) {
+    self.catalog = catalog
+    self.frameBytesMax = frameBytesMax
+    self.logger = logger
+  }
+
+  /// The frame that answers `task`: its reply or an Error.
+  mutating func reply(to task: SearchTask) -> ByteBuffer {
+    do throws(WireError) {
+      try task.checkWanted()
+      guard let collection = catalog[task.request.collection] else {
+        throw WireError(
+          .unknownCollection,
+          "there is no collection \"\(task.request.collection.prefix(100))\": ListCollections names those that there are"
+        )
+      }
+      let frame =
+        switch task.request {
+        case .search(let request): try search(request, task, collection)
+        case .searchByID(let request): try search(request, task, collection)
+        case .fetch(let request): try fetch(request, task, collection)
+        case .statistics: StatisticsReply(collection.statistics()).frame(requestID: task.requestID)
+        }
+      try task.checkWanted()
+      return frame
+    } catch {
+      if error.code == .internal { logger.error("a request failed: \(error.message)") }
+      return ErrorReply(error).frame(requestID: task.requestID)
+    }
+  }
+
+  // MARK: Search
+
+  private mutating func search(
+    _ request: SearchRequest, _ task: SearchTask, _ collection: Collection
+  ) throws(WireError) -> ByteBuffer {
+    let index = collection.index
+    let vectors = request.vectors
+    let dimension = index.configuration.dimension
+    guard vectors.dimension == dimension else {
+      throw WireError(
+        .dimensionMismatch,
+        "the queries have \(vectors.dimension) dimensions; collection \"\(collection.name)\" has \(dimension)")
+    }
+    let options = SearchOptions(k: request.k, effort: request.effort, exact: request.isExact)
+    try beginReply(task, collection, queryCount: vectors.count, resultsPerQuery: min(request.k, index.count))
+    if query.count != dimension { query = [Float](repeating: 0, count: dimension) }
+
+    let entry = scratches.entry(for: index)
+    var distances = 0
+    for i in 0..<vectors.count {
+      if i > 0 { try task.checkWanted() }
+      query.withUnsafeMutableBufferPointer { vectors.copy(i, into: $0) }
+      do throws(IndexError) {
+        // Valid for the call: `query` is not touched while it is searched for.
+        distances += try Self.search(index, query, options, entry, &encoder)
+      } catch {
+        throw WireError(error, of: "query \(i)")
+      }
+      try checkLength()
+    }
+    collection.countQueries(vectors.count, distances: distances)
+    return encoder.finish()
+  }
+
+  private static func search(
+    _ index: HNSWIndex, _ query: [Float], _ options: SearchOptions, _ entry: ScratchCache.Entry,
+    _ encoder: inout SearchReplyEncoder
+  ) throws(IndexError) -> Int {
+    try query.withUnsafeBufferPointer { query throws(IndexError) in
+      try index.search(query, options, scratch: &entry.scratch) { write($0, &encoder) }
+    }
+  }
+
+  private mutating func search(
+    _ request: SearchByIDRequest, _ task: SearchTask, _ collection: Collection
+  ) throws(WireError) -> ByteBuffer {
+    let index = collection.index
+    try checkKinds(request.ids, collection)
+    let options = SearchOptions(
+      k: request.k, effort: request.effort, exact: request.isExact, includesSelf: request.includesSelf)
+    let findable = request.includesSelf ? index.count : max(0, index.count - 1)
+    try beginReply(task, collection, queryCount: request.ids.count, resultsPerQuery: min(request.k, findable))
+
+    let entry = scratches.entry(for: index)
+    var distances = 0
+    for (i, id) in request.ids.enumerated() {
+      if i > 0 { try task.checkWanted() }
+      let computed: Int?
+      do throws(IndexError) {
+        computed = try Self.search(index, near: id, options, entry, &encoder)
+      } catch {
+        throw WireError(error, of: "id \(i)")
+      }
+      guard let computed else {
+        throw WireError(
+          .unknownRecord, "collection \"\(collection.name)\" has no row \(String(id.description.prefix(100)))")
+      }
+      distances += computed
+      try checkLength()
+    }
+    collection.countQueries(request.ids.count, distances: distances)
+    return encoder.finish()
+  }
+
+  private static func search(
+    _ index: HNSWIndex, near id: RecordID, _ options: SearchOptions, _ entry: ScratchCache.Entry,
+    _ encoder: inout SearchReplyEncoder
+  ) throws(IndexError) -> Int? {
+    try index.search(near: id, options, scratch: &entry.scratch) { write($0, &encoder) }
+  }
+
+  /// Writes the hits of one query while they are pinned.
+  /// - Returns: how many distances they took.
+  private static func write(_ hits: SearchHits, _ encoder: inout SearchReplyEncoder) -> Int {
+    for i in 0..<hits.count { encoder.append(hits.id(at: i), distance: hits.distance(at: i)) }
+    encoder.endQuery(distancesComputed: hits.distancesComputed, isExact: hits.isExact)
+    return hits.distancesComputed
+  }
+
+  /// Starts the reply, unless it is sure to be too long: then no search is begun for it.
+  private mutating func beginReply(
+    _ task: SearchTask, _ collection: Collection, queryCount: Int, resultsPerQuery: Int
+  ) throws(WireError) {
+    let kind = collection.index.configuration.recordIDKind
+    let bytes = SearchReplyEncoder.bodyBytesMin(
+      queryCount: queryCount, resultCount: queryCount * resultsPerQuery, recordIDKind: kind)
+    guard bytes <= frameBytesMax else { throw replyTooLarge }
+    encoder.begin(
+      requestID: task.requestID, position: collection.position, recordIDKind: kind, queryCount: queryCount,
+      resultsExpected: queryCount * resultsPerQuery, bodyBytesMax: frameBytesMax)
+  }
+
+  private func checkLength() throws(WireError) {
+    if encoder.isTooLarge { throw replyTooLarge }
+  }
+
+  private var replyTooLarge: WireError {
+    WireError(
+      .replyTooLarge, "the answer would be over \(frameBytesMax) bytes: ask for fewer queries, ids or results at once")
+  }
+
+  // MARK: Fetch
+
+  private func fetch(
+    _ request: FetchRequest, _ task: SearchTask, _ collection: Collection
+  ) throws(WireError) -> ByteBuffer {
+    let index = collection.index
+    try checkKinds(request.ids, collection)
+    let position = collection.position
+    let dimension = request.wantsVectors ? index.configuration.dimension : 0
+    var vectors: [[Float]?] = []
+    vectors.reserveCapacity(request.ids.count)
+    var found = 0
+    for id in request.ids {
+      let vector = request.wantsVectors ? index.vector(of: id) : index.contains(id) ? [] : nil
+      if vector != nil { found += 1 }
+      vectors.append(vector)
+      guard Fetched.bodyBytes(idCount: request.ids.count, foundCount: found, dimension: dimension) <= frameBytesMax
+      else { throw replyTooLarge }
+    }
+    return Fetched(position: position, dimension: dimension, vectors: vectors).frame(requestID: task.requestID)
+  }
+
+  private func checkKinds(_ ids: [RecordID], _ collection: Collection) throws(WireError) {
+    let kind = collection.index.configuration.recordIDKind
+    guard let other = ids.first(where: { $0.kind != kind }) else { return }
+    throw WireError(
+      .recordIDMismatch,
+      "an id of kind \(other.kind) was sent; the ids of collection \"\(collection.name)\" are of kind \(kind)")
+  }
+}
+
+extension WireError {
+  /// What an index refused, in the protocol's terms.
+  init(_ error: IndexError, of what: String) {
+    let code: Code =
+      switch error.code {
+      case .dimensionMismatch: .dimensionMismatch
+      case .notFinite: .notFinite
+      case .zeroVector: .zeroVector
+      case .invalidK: .invalidK
+      case .invalidEffort: .invalidEffort
+      case .recordIDMismatch: .recordIDMismatch
+      case .cancelled: .cancelled
+      default: .internal
+      }
+    self.init(code, "\(what): \(error.message)")
+  }
+}

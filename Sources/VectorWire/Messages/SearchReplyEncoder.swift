@@ -1,0 +1,115 @@
+// Writes a SearchReply while the searches run: every id goes straight from the index into the frame.
+//
+// May use: NIOCore's ByteBuffer.
+
+import NIOCore
+import VectorIndex
+
+/// Builds the frame of a ``SearchReply`` query by query. Kept by a search thread and used again and again.
+///
+///     encoder.begin(…)
+///     for each query { encoder.append(…) for each result; encoder.endQuery(…) }
+///     let frame = encoder.finish()
+///
+/// Allocates the frame once a request (its length is foreseen for int64 and uuid ids) and nothing a result.
+public struct SearchReplyEncoder {
+  private var frame = ByteBuffer()
+  /// Distances stand behind all ids, so they wait here.
+  private var distances: [Float] = []
+  private var recordIDKind = RecordIDKind.int64
+  private var queryCount = 0
+  private var queriesEnded = 0
+  private var resultsBeforeQuery = 0
+  private var bodyBytesMax = Int.max
+  /// Whether the reply has become longer than the limit. What is appended from then on is dropped.
+  public private(set) var isTooLarge = false
+
+  public init() {}
+
+  private static let bodyStart = WireProtocol.headerBytes
+  private static let receiptsStart = bodyStart + 40
+
+  /// The fewest bytes that the body of a reply has.
+  public static func bodyBytesMin(queryCount: Int, resultCount: Int, recordIDKind: RecordIDKind) -> Int {
+    let idBytes =
+      switch recordIDKind {
+      case .int64: 8
+      case .uuid: 16
+      case .text: 3
+      case .composite: 5
+      }
+    return 40 + queryCount * SearchReply.receiptBytes + resultCount * (idBytes + 4)
+  }
+
+  /// Starts a reply.
+  /// - Parameters:
+  ///   - queryCount: how often ``endQuery(distancesComputed:isExact:)`` will be called.
+  ///   - resultsExpected: of all queries together; what the frame's memory is sized for.
+  ///   - bodyBytesMax: the limit in force.
+  public mutating func begin(
+    requestID: UInt32, position: Position, recordIDKind: RecordIDKind, queryCount: Int, resultsExpected: Int = 0,
+    bodyBytesMax: Int = Int(UInt32.max), allocator: ByteBufferAllocator = ByteBufferAllocator()
+  ) {
+    self.recordIDKind = recordIDKind
+    self.queryCount = queryCount
+    self.bodyBytesMax = bodyBytesMax
+    queriesEnded = 0
+    resultsBeforeQuery = 0
+    isTooLarge = false
+    distances.removeAll(keepingCapacity: true)
+
+    let expected = Self.bodyBytesMin(
+      queryCount: queryCount, resultCount: resultsExpected, recordIDKind: recordIDKind)
+    frame = allocator.buffer(capacity: Self.bodyStart + min(expected, bodyBytesMax) + 16)
+    FrameHeader(kind: SearchReply.kind, bodyLength: 0, requestID: requestID).encode(into: &frame)
+    frame.writeField(position)
+    frame.writeMultipleIntegers(
+      UInt32(queryCount), 0 as UInt32, recordIDKind.rawValue, 0 as UInt8, 0 as UInt16, 0 as UInt32, endianness: .little)
+    frame.writeRepeatingByte(0, count: queryCount * SearchReply.receiptBytes)
+    frame.writePadding(from: Self.bodyStart)
+  }
+
+  /// Adds a result to the query at hand.
+  /// - Precondition: `id` is of the kind given to `begin`.
+  public mutating func append(_ id: RecordID, distance: Float) {
+    guard !isTooLarge else { return }
+    switch (id, recordIDKind) {
+    case (.int64(let value), .int64): frame.writeInteger(value, endianness: .little)
+    case (.uuid(let high, let low), .uuid): frame.writeMultipleIntegers(high, low, endianness: .big)
+    case (.text, .text), (.composite, .composite): frame.writeRecordID(id)
+    default: preconditionFailure("an id of kind \(id.kind) in a reply of kind \(recordIDKind)")
+    }
+    distances.append(distance)
+    if bodyBytes > bodyBytesMax { isTooLarge = true }
+  }
+
+  /// Ends the query at hand and writes its receipt.
+  public mutating func endQuery(distancesComputed: Int, isExact: Bool) {
+    precondition(queriesEnded < queryCount, "more queries than were announced")
+    let at = Self.receiptsStart + queriesEnded * SearchReply.receiptBytes
+    frame.setInteger(UInt32(distances.count - resultsBeforeQuery), at: at, endianness: .little)
+    frame.setInteger(UInt32(clamping: distancesComputed), at: at + 4, endianness: .little)
+    frame.setInteger(isExact ? 1 as UInt32 : 0, at: at + 8, endianness: .little)
+    queriesEnded += 1
+    resultsBeforeQuery = distances.count
+  }
+
+  /// The body's length as it stands, with its distances.
+  private var bodyBytes: Int {
+    let ids = frame.writerIndex - Self.bodyStart
+    return ids + paddingBytes(at: ids) + 4 * distances.count
+  }
+
+  /// The whole frame.
+  /// - Precondition: not ``isTooLarge``, and every query has been ended.
+  public mutating func finish() -> ByteBuffer {
+    precondition(!isTooLarge && queriesEnded == queryCount, "the reply is not whole")
+    frame.writePadding(from: Self.bodyStart)
+    _ = distances.withUnsafeBytes { frame.writeBytes($0) }
+    frame.setInteger(UInt32(frame.writerIndex - Self.bodyStart), at: 0, endianness: .little)
+    frame.setInteger(UInt32(distances.count), at: Self.bodyStart + 28, endianness: .little)
+    let finished = frame
+    frame = ByteBuffer()
+    return finished
+  }
+}
