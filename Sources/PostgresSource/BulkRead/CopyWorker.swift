@@ -48,8 +48,8 @@ extension CopyJob {
     let connection = try Connection(options, stop: stop, lockTimeoutSeconds: 10)
     try connection.query("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try connection.query("SET TRANSACTION SNAPSHOT \(SQLText.literal(snapshot))")
-    // All locks at once and now, when nobody is likely to wait for one: none has to be asked for later.
-    if let table = description.table { try connection.query("LOCK TABLE \(table) IN ACCESS SHARE MODE") }
+    // All locks at once and now (planning takes them), when nobody is likely to wait for one: none has to be asked for later.
+    try connection.query("EXPLAIN " + ScanPlan.wholeSelect(source, of: description))
     while let number = takeRange() {
       try copy(number, connection)
       progress.finishRange()
@@ -59,11 +59,7 @@ extension CopyJob {
 
   private func copy(_ number: Int, _ connection: Connection) throws {
     let range = ranges[number]
-    let statement =
-      switch source {
-      case .table(let table): ScanPlan.statement(range, of: description, filter: table.filter)
-      case .query(let query): ScanPlan.statement(query, of: description)
-      }
+    let statement = ScanPlan.statement(range, source, of: description)
     var decoder = BinaryCopyDecoder(layout: description.layout)
     var ordinal = 0
     var batch = RowBatch(dimension: description.dimension, leaf: range.leaf, range: number, ordinal: 0)

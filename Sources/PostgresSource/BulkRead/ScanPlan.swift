@@ -34,29 +34,35 @@ package enum ScanPlan {
     return ranges
   }
 
-  /// The statement that reads `range` of the table `source`.
-  package static func statement(
-    _ range: ScanRange, of description: SourceDescription, filter: String?
-  ) -> String {
-    let leaf = description.leaves[range.leaf]
+  /// The `SELECT` of all rows of the source; of a table's, whatever its filter.
+  package static func wholeSelect(_ source: RowSource, of description: SourceDescription) -> String {
+    switch source {
+    case .table: "SELECT \(columns(description)) FROM \(description.table ?? "")"
+    case .query(let query): "SELECT \(columns(description)) FROM \(query.fromClause)"
+    }
+  }
+
+  /// The statement that reads `range` of the source, or all of a query.
+  package static func statement(_ range: ScanRange, _ source: RowSource, of description: SourceDescription) -> String {
+    let select =
+      switch source {
+      case .table(let table): Self.select(range, of: description, filter: table.filter)
+      case .query: wholeSelect(source, of: description)
+      }
+    return "COPY (\(select)) TO STDOUT (FORMAT binary)"
+  }
+
+  private static func select(_ range: ScanRange, of description: SourceDescription, filter: String?) -> String {
     var conditions: [String] = []
     if range.firstBlock > 0 { conditions.append("ctid >= '(\(range.firstBlock),0)'::tid") }
     if let end = range.endBlock { conditions.append("ctid < '(\(end),0)'::tid") }
+    // The line breaks keep a comment at the filter's end from swallowing the parenthesis.
     if let filter { conditions.append("(\n\(filter)\n)") }
     let condition = conditions.isEmpty ? "" : " WHERE " + conditions.joined(separator: " AND ")
-    return copy("SELECT \(columns(description)) FROM ONLY \(leaf.sqlName)\(condition)")
-  }
-
-  /// The statement that reads a query's whole result.
-  package static func statement(_ query: QuerySource, of description: SourceDescription) -> String {
-    copy("SELECT \(columns(description)) FROM \(query.fromClause)")
+    return "SELECT \(columns(description)) FROM ONLY \(description.leaves[range.leaf].sqlName)\(condition)"
   }
 
   private static func columns(_ description: SourceDescription) -> String {
     SQLText.identifiers(description.keyColumns.map(\.name) + [description.vectorColumn])
-  }
-
-  private static func copy(_ select: String) -> String {
-    "COPY (\(select)) TO STDOUT (FORMAT binary)"
   }
 }

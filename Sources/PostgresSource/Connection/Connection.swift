@@ -60,6 +60,7 @@ package final class Connection {
       settings.append(("connect_timeout", String(options.connectTimeoutSeconds)))
     }
     settings.append(("dbname", options.connectionString))
+    settings += options.overrides.map { ($0.keyword, $0.value) }
     settings.append(("client_encoding", "UTF8"))
     let keywords = settings.map { strdup($0.0) }
     let values = settings.map { strdup($0.1) }

@@ -13,7 +13,9 @@ public struct ConnectionOptions: Sendable {
   let connectionString: String
   /// How long one attempt at one host may take, unless the string or `PGCONNECT_TIMEOUT` says otherwise.
   let connectTimeoutSeconds: Int
-  private let publicPart: String
+  /// What wins over the connection string, in libpq's words.
+  private(set) var overrides: [(keyword: String, value: String)] = []
+  private var publicValues: [String: String] = [:]
 
   /// - Throws: ``SourceError`` with `invalidConnectionString`. The message does not repeat the string.
   public init(_ connectionString: String, connectTimeoutSeconds: Int = 10) throws(SourceError) {
@@ -44,13 +46,24 @@ public struct ConnectionOptions: Sendable {
     }
     if let database = values["dbname"], database.contains("@") { throw Self.invalid("the database has an @ in it") }
 
-    var parts: [String] = []
-    for keyword in ["host", "hostaddr", "port", "dbname", "user", "service"] {
-      if let value = values[keyword] { parts.append(keyword + "=" + value) }
-    }
-    publicPart = parts.isEmpty ? "the default server" : parts.joined(separator: " ")
+    publicValues = values.filter { Self.publicKeywords.contains($0.key) }
     self.connectionString = connectionString
     self.connectTimeoutSeconds = connectTimeoutSeconds
+  }
+
+  /// The same server with one of libpq's parameters set to another value.
+  package func setting(_ keyword: String, to value: String) -> ConnectionOptions {
+    var copy = self
+    copy.overrides.append((keyword, value))
+    if Self.publicKeywords.contains(keyword) { copy.publicValues[keyword] = value }
+    return copy
+  }
+
+  private static let publicKeywords = ["host", "hostaddr", "port", "dbname", "user", "service"]
+
+  private var publicPart: String {
+    let parts = Self.publicKeywords.compactMap { keyword in publicValues[keyword].map { keyword + "=" + $0 } }
+    return parts.isEmpty ? "the default server" : parts.joined(separator: " ")
   }
 
   private static func invalid(_ what: String) -> SourceError {
