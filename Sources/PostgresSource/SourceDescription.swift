@@ -21,6 +21,15 @@ public struct SourceDescription: Hashable, Sendable {
     public var blocks: Int
     /// Whether it is a heap, whose blocks can be read range by range.
     package var isHeap: Bool
+
+    package init(oid: UInt32, schema: String, name: String, blocks: Int, isHeap: Bool) {
+      self.oid = oid
+      self.schema = schema
+      self.name = name
+      self.blocks = blocks
+      self.isHeap = isHeap
+    }
+
     package var sqlName: String { SQLText.qualified(schema, name) }
   }
 

@@ -7,6 +7,12 @@ package struct ScanRange: Hashable, Sendable {
   package var leaf: Int
   package var firstBlock: Int
   package var endBlock: Int?
+
+  package init(leaf: Int, firstBlock: Int, endBlock: Int?) {
+    self.leaf = leaf
+    self.firstBlock = firstBlock
+    self.endBlock = endBlock
+  }
 }
 
 package enum ScanPlan {

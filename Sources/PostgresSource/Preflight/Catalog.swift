@@ -36,7 +36,6 @@ struct Descendant {
   var rows: Int?
   /// With TOAST, without indexes.
   var bytes: Int
-  var hidesRows: Bool
   var isReadable: Bool
 }
 
@@ -145,23 +144,41 @@ struct Catalog {
     ).map { $0.text(0) }
   }
 
+  /// The table itself and all its partitions and children, by the object ids in `$1`.
+  private static let tree = """
+    tree (oid) AS (
+        SELECT $1::oid
+        UNION
+        SELECT i.inhrelid FROM pg_inherits i JOIN tree ON tree.oid = i.inhparent WHERE NOT i.inhdetachpending
+      )
+    """
+
+  /// A member of the table's tree whose policies apply to the role, quoted; nil when there is none.
+  ///
+  /// Inner members count too: a leaf is read directly, past its parents' policies.
+  func tableThatHidesRows(_ table: UInt32) throws(SourceError) -> String? {
+    try connection.query(
+      """
+      WITH RECURSIVE \(Self.tree)
+      SELECT n.nspname, c.relname
+        FROM tree JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE row_security_active(c.oid) ORDER BY c.oid LIMIT 1
+      """, [String(table)]
+    ).first.map { SQLText.qualified($0.text(0), $0.text(1)) }
+  }
+
   /// The tables that hold the rows of `table`: itself when it is plain, its leaf partitions, its inheritance children.
   /// In order of their names, whatever the collation.
   func descendants(of table: UInt32, columns: [String]) throws(SourceError) -> [Descendant] {
     let rows = try connection.query(
       """
-      WITH RECURSIVE tree (oid) AS (
-        SELECT $1::oid
-        UNION
-        SELECT i.inhrelid FROM pg_inherits i JOIN tree ON tree.oid = i.inhparent WHERE NOT i.inhdetachpending
-      )
+      WITH RECURSIVE \(Self.tree)
       SELECT c.oid, n.nspname, c.relname, c.relkind, coalesce(a.amname, '') = 'heap',
              coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::int,
              coalesce(pg_table_size(c.oid), 0),
              CASE WHEN c.reltuples >= 0 AND c.relpages > 0
                   THEN (c.reltuples / c.relpages
                         * (coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::int))::bigint END,
-             row_security_active(c.oid),
              has_schema_privilege(n.oid, 'USAGE')
                AND (SELECT bool_and(has_column_privilege(c.oid, x, 'SELECT')) FROM unnest($2::text[]) AS x)
         FROM tree JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -174,7 +191,7 @@ struct Catalog {
           oid: UInt32(row.text(0)) ?? 0, schema: row.text(1), name: row.text(2), blocks: Int(row.text(5)) ?? 0,
           isHeap: row.text(4) == "t"),
         kind: row.text(3), rows: row[7].flatMap { Int($0) }, bytes: Int(row.text(6)) ?? 0,
-        hidesRows: row.text(8) == "t", isReadable: row.text(9) == "t")
+        isReadable: row.text(8) == "t")
     }
   }
 
