@@ -1,0 +1,57 @@
+// What to read: a table or a query, as the user names it.
+//
+// May use: nothing but the standard library.
+
+/// Where the rows come from.
+public enum RowSource: Hashable, Sendable {
+  /// A table, read by several connections at once, range by range; a partitioned one leaf by leaf.
+  case table(TableSource)
+  /// The result of a query, read as one stream.
+  case query(QuerySource)
+}
+
+/// A table with a `vector` or `halfvec` column. With inheritance children or partitions, their rows belong to it.
+public struct TableSource: Hashable, Sendable {
+  /// The name as SQL writes it: `documents`, `app.documents`, `"Odd Name"`. Without a schema, the role's search path
+  /// decides.
+  public var name: String
+  /// The columns whose values name a row, exactly as the table spells them. Nil: the primary key, in its order.
+  public var keyColumns: [String]?
+  /// Nil: the only column of type `vector` or `halfvec`.
+  public var vectorColumn: String?
+  /// A boolean SQL expression over the table's columns; rows for which it is not true are left out. It is the
+  /// operator's own SQL and goes into the statement as it stands.
+  public var filter: String?
+  /// The vectors' dimension, for a column that does not say it. Every row is checked against it.
+  public var dimension: Int?
+
+  public init(
+    _ name: String, keyColumns: [String]? = nil, vectorColumn: String? = nil, filter: String? = nil,
+    dimension: Int? = nil
+  ) {
+    self.name = name
+    self.keyColumns = keyColumns
+    self.vectorColumn = vectorColumn
+    self.filter = filter
+    self.dimension = dimension
+  }
+}
+
+/// One `SELECT` (or `VALUES`, `TABLE`, `WITH`) whose result holds the keys and the vectors.
+public struct QuerySource: Hashable, Sendable {
+  /// The statement. It is the operator's own SQL; it runs in a read-only transaction.
+  public var sql: String
+  /// The result's columns whose values name a row.
+  public var keyColumns: [String]
+  /// The result's column with the vectors.
+  public var vectorColumn: String
+  /// The vectors' dimension. Nil: as the column's type says it, else as the first row has it.
+  public var dimension: Int?
+
+  public init(_ sql: String, keyColumns: [String], vectorColumn: String, dimension: Int? = nil) {
+    self.sql = sql
+    self.keyColumns = keyColumns
+    self.vectorColumn = vectorColumn
+    self.dimension = dimension
+  }
+}
