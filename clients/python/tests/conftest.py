@@ -53,7 +53,7 @@ class Driver:
         for client in self._clients:
             self.call(client, lambda c: c.close())
         if self._loop is not None:
-            self._loop.run_until_complete(asyncio.sleep(0))
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
             left = asyncio.all_tasks(self._loop)
             self._loop.close()
             assert not left, "a client left a task behind"

@@ -5,6 +5,7 @@ It shares no code with the client: what it writes is laid out here a second time
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import threading
@@ -57,7 +58,7 @@ def error_body(code: int, message: str = "no", closes: bool = False) -> bytes:
 
 
 def search_body(ids: Sequence[Sequence[int]]) -> bytes:
-    """A reply with int64 ids; the distances of each query are 0, 1, 2, …"""
+    """A reply with int64 ids; the distances of each query count up from 0."""
     body = struct.pack("<QQII", 77, 0x16_B374D848, 1, 0)
     body += struct.pack("<IIBBHI", len(ids), sum(map(len, ids)), 1, 0, 0, 0)
     for row in ids:
@@ -167,7 +168,7 @@ class FakeServer:
     def __init__(self, *scripts: Script) -> None:
         self._scripts = scripts
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.address = "127.0.0.1:{}".format(self._listener.getsockname()[1])
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.peers: list[Peer] = []
         self._threads: list[threading.Thread] = []
         self._errors: list[BaseException] = []
@@ -229,7 +230,5 @@ class FakeServer:
 
 
 def _hang_up(sock: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass

@@ -308,31 +308,22 @@ class AsyncClient:
                 connection.send(pending)
 
     async def _connect(self) -> None:
-        """Makes the connection, with retries; fails everything queued when that is in vain."""
-        attempts_left = self._options.retries
+        """Makes the connection; each attempt in vain costs everything queued one of its retries."""
         try:
-            while True:
+            while self._queue:
                 await asyncio.sleep(backoff_seconds(self._failures))
                 try:
                     self._connection = await self._open()
                     break
-                except ConnectionFailed as error:
-                    if attempts_left == 0:
-                        self._give_up(error)
-                        break
-                    attempts_left -= 1
                 except VizinhoError as error:
-                    self._give_up(error)
-                    break
+                    queued = list(self._queue)
+                    self._queue.clear()
+                    self._retry(queued, error)
         finally:
             self._connecting = None
+            if not self._queue:
+                self._failures = 0
         self._pump()
-
-    def _give_up(self, error: VizinhoError) -> None:
-        self._failures = 0
-        for pending in self._queue:
-            pending.fail(error)
-        self._queue.clear()
 
     async def _open(self) -> _Connection:
         connection = _Connection(self)
@@ -370,24 +361,22 @@ class AsyncClient:
     def _answered(self) -> None:
         self._failures = 0
 
-    def _retry(self, pending: _Pending, error: VizinhoError) -> None:
-        """A request got no answer of its own: it goes to the head of the queue, or it fails."""
-        pending.connection = None
-        if pending.future.done():
-            return
-        if self._closed or pending.retries_left == 0 or not isinstance(error, ConnectionFailed):
-            pending.fail(error)
-        else:
-            pending.retries_left -= 1
-            self._queue.appendleft(pending)
+    def _retry(self, requests: list[_Pending], error: VizinhoError) -> None:
+        """Requests without an answer of their own go to the head of the queue, or they fail."""
+        for pending in reversed(requests):
+            pending.connection = None
+            if pending.retries_left == 0 or not isinstance(error, ConnectionFailed):
+                pending.fail(error)
+            elif not pending.future.done():
+                pending.retries_left -= 1
+                self._queue.appendleft(pending)
 
     def _lost(self, connection: _Connection, waiting: list[_Pending], error: VizinhoError) -> None:
         if self._connection is connection:
             self._connection = None
         if not connection.has_answered:
             self._failures += 1
-        for pending in reversed(waiting):
-            self._retry(pending, error)
+        self._retry(waiting, error)
         self._pump()
 
 
@@ -492,7 +481,7 @@ class _Connection(asyncio.BufferedProtocol):
                     self.has_answered = True
                     self._client._answered()
                 if isinstance(answer, ServerError):
-                    self._client._retry(pending, answer)
+                    self._client._retry([pending], answer)
                 elif not pending.future.done():
                     pending.future.set_result(answer)
         except (ProtocolError, ServerError) as error:

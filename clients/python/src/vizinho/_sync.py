@@ -1,7 +1,7 @@
 """`Client`: blocking calls from any number of threads over one connection.
 
-It has no thread of its own. Of the threads that wait for an answer, one reads the socket for all (it
-has the lead); when it has its own answer it passes the lead on. A single thread therefore never
+It has no thread of its own. Of the threads that wait for an answer, one reads the socket for all
+(it has the lead); when it has its own answer it passes the lead on. A single thread therefore never
 waits for another one to run.
 """
 
@@ -235,7 +235,7 @@ class Client:
                 failures += 1
                 if failures > self._options.retries or self._closed.is_set():
                     raise
-                if _seconds_left(deadline) < pause:
+                if _seconds_left(deadline) <= pause:
                     raise RequestTimeout(f"no answer in time; the last attempt: {error}") from error
                 time.sleep(pause)
 
