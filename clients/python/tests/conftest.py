@@ -21,13 +21,18 @@ class Driver:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._clients: list[Any] = []
-        self._loop = asyncio.new_event_loop() if kind == "async" else None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        if kind == "async":
+            self._loop = asyncio.new_event_loop()
+        elif kind == "uvloop":
+            reason = "needs uvloop, which the extra `dev` brings"
+            self._loop = pytest.importorskip("uvloop", reason=reason).new_event_loop()
         self._loop_errors: list[dict[str, Any]] = []
         if self._loop is not None:
             self._loop.set_exception_handler(lambda _, context: self._loop_errors.append(context))
 
     def client(self, address: str, **options: Any) -> Any:
-        made = (AsyncClient if self.kind == "async" else Client)(address, **options)
+        made = (Client if self.kind == "sync" else AsyncClient)(address, **options)
         self._clients.append(made)
         return made
 
@@ -60,7 +65,7 @@ class Driver:
             assert not self._loop_errors, "the event loop saw an exception that nobody caught"
 
 
-@pytest.fixture(params=["async", "sync"])
+@pytest.fixture(params=["async", "uvloop", "sync"])
 def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
     threads = threading.active_count()
     made = Driver(request.param)

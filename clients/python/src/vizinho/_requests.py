@@ -178,7 +178,7 @@ def _query_array(vectors: npt.ArrayLike) -> npt.NDArray[Any]:
     No copy when it is that already.
     """
     try:
-        given = np.asarray(vectors)
+        given: npt.NDArray[Any] = np.asarray(vectors)
     except ValueError as error:
         raise InvalidRequest(f"the queries make no array: {error}") from None
     if given.dtype.kind not in "fiu":
@@ -188,6 +188,8 @@ def _query_array(vectors: npt.ArrayLike) -> npt.NDArray[Any]:
             f"the queries have the shape {given.shape}: expected [dimension] or "
             "[queries, dimension], neither of them 0"
         )
+    if given.flags.c_contiguous and given.dtype in (_F32, _F16):
+        return given
     wanted = _F16 if given.dtype == np.float16 else _F32
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and the server refuses it
         return np.ascontiguousarray(given, wanted)

@@ -7,6 +7,7 @@ does not allow is a `ProtocolError`.
 
 from __future__ import annotations
 
+import itertools
 import struct
 import uuid
 from collections.abc import Callable, Iterable
@@ -270,7 +271,7 @@ _STATISTIC_VALUES: Final = {1: struct.Struct("<Q"), 2: struct.Struct("<d")}
 _SEARCH_REPLY = struct.Struct("<IIBBHI")
 _FETCHED = struct.Struct("<II")
 _ERROR = struct.Struct("<IBBH")
-_RECEIPT_BYTES: Final = 12
+_RECEIPT = struct.Struct("<III")
 _COLLECTION_BYTES_MIN: Final = 42
 _STATISTIC_BYTES_MIN: Final = 5
 
@@ -278,28 +279,34 @@ _STATISTIC_BYTES_MIN: Final = 5
 class _Body:
     """A cursor over a reply's body that never leaves it."""
 
-    __slots__ = ("bytes", "offset")
+    __slots__ = ("bytes", "offset", "size")
 
     def __init__(self, body: memoryview) -> None:
         self.bytes = body
         self.offset = 0
+        self.size = len(body)
 
     @property
     def left(self) -> int:
-        return len(self.bytes) - self.offset
+        return self.size - self.offset
 
-    def take(self, count: int) -> memoryview:
-        if count > self.left:
+    def skip(self, count: int) -> int:
+        """Moves over `count` bytes, if they are there; returns the offset of the first."""
+        start = self.offset
+        if count > self.size - start:
             raise ProtocolError(
-                f"a reply ends too early: {count} bytes expected at offset {self.offset}, "
+                f"a reply ends too early: {count} bytes expected at offset {start}, "
                 f"{self.left} are left"
             )
-        start = self.offset
         self.offset = start + count
+        return start
+
+    def take(self, count: int) -> memoryview:
+        start = self.skip(count)
         return self.bytes[start : self.offset]
 
     def unpack(self, layout: struct.Struct) -> tuple[int, ...]:
-        return layout.unpack(self.take(layout.size))
+        return layout.unpack_from(self.bytes, self.skip(layout.size))
 
     def string(self, bytes_max: int = 0xFFFF) -> str:
         (length,) = self.unpack(_U16)
@@ -316,7 +323,8 @@ class _Body:
         return Position(system_id, LSN(lsn), timeline)
 
     def pad(self) -> None:
-        _expect_zero(*self.take(-self.offset % 8))
+        if count := -self.offset % 8:
+            _expect_zero(*self.take(count))
 
     def end(self) -> None:
         if self.left:
@@ -421,10 +429,8 @@ def search_reply(body: memoryview, query_count: int) -> SearchBatch:
     _expect_zero(*zeros)
     if replied != query_count:
         raise ProtocolError(f"{query_count} queries were asked, {replied} were answered")
-    raw_receipts = reader.take(_RECEIPT_BYTES * query_count)
-    receipts = np.frombuffer(raw_receipts, "<u4").reshape(query_count, 3)
-    offsets = np.zeros(query_count + 1, np.int64)
-    np.cumsum(receipts[:, 0], dtype=np.int64, out=offsets[1:])
+    receipts = list(_RECEIPT.iter_unpack(reader.take(_RECEIPT.size * query_count)))
+    offsets = list(itertools.accumulate((results for results, _, _ in receipts), initial=0))
     if offsets[-1] != result_count:
         raise ProtocolError(
             f"the queries have {offsets[-1]} results, the reply announces {result_count}"

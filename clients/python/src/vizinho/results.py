@@ -199,30 +199,34 @@ class SearchBatch(Sequence[SearchResult]):
 
     Attributes:
         distances: `[sum of all n]` float32: the distances of all queries, one after the other.
-        offsets: `[queries + 1]` int64: query `i` has `distances[offsets[i]:offsets[i + 1]]`.
         position: what the answers are in step with.
     """
 
-    __slots__ = ("_block", "_receipts", "distances", "offsets", "position")
+    __slots__ = ("_block", "_offsets", "_receipts", "distances", "position")
 
     def __init__(
         self,
         block: IDBlock,
         distances: npt.NDArray[np.float32],
-        offsets: npt.NDArray[np.int64],
-        receipts: npt.NDArray[np.uint32],
+        offsets: list[int],
+        receipts: list[tuple[int, int, int]],
         position: Position,
     ) -> None:
         self._block = block
         self._receipts = receipts
         self.distances = distances
-        self.offsets = offsets
+        self._offsets = offsets
         self.position = position
 
     @property
     def ids(self) -> RecordIDs:
         """The ids of all queries, one after the other, beside `distances`."""
         return self._block.all
+
+    @property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """`[queries + 1]`: query `i` has `distances[offsets[i]:offsets[i + 1]]`. O(queries)."""
+        return np.array(self._offsets, np.int64)
 
     def __len__(self) -> int:
         return len(self._receipts)
@@ -238,8 +242,8 @@ class SearchBatch(Sequence[SearchResult]):
             index += len(self)
         if not 0 <= index < len(self):
             raise IndexError("query index out of range")
-        start, stop = self.offsets[index : index + 2].tolist()
-        _, computed, flags = self._receipts[index].tolist()
+        start, stop = self._offsets[index], self._offsets[index + 1]
+        _, computed, flags = self._receipts[index]
         return SearchResult(
             self._block, start, self.distances[start:stop], computed, bool(flags & 1), self.position
         )
