@@ -1,0 +1,226 @@
+"""From what a caller passes to a `Request`: checks, conversions, and how its reply is read.
+
+Both clients send what this file builds, so that they cannot differ. Checked here is only what no
+server could accept; the limits of a particular server are that server's to enforce.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _wire
+from .errors import InvalidRequest, ProtocolError
+from .results import (
+    Collection,
+    Fetched,
+    RecordID,
+    RecordIDs,
+    SearchBatch,
+    SearchResult,
+    ServerInfo,
+)
+
+T_co = TypeVar("T_co", covariant=True)
+
+#: One id or several, as callers write them.
+IDs: TypeAlias = RecordID | Iterable[RecordID] | npt.NDArray[Any]
+
+_NO_TAIL = memoryview(b"")
+_F32 = np.dtype("<f4")
+_F16 = np.dtype("<f2")
+
+
+@dataclass(frozen=True)
+class Request(Generic[T_co]):
+    """One request without its header, and how to read the answer.
+
+    The body is `head` and then `tail`; the tail is the caller's own memory where that was possible.
+    """
+
+    kind: _wire.Kind
+    head: bytes
+    tail: memoryview
+    reply_kind: _wire.Kind
+    read: Callable[[memoryview], T_co]
+
+    @property
+    def body_length(self) -> int:
+        """Bytes after the header."""
+        return len(self.head) + len(self.tail)
+
+    def check_fits(self, server: ServerInfo) -> None:
+        """Refuses a frame at which the server would have to hang up on everyone who shares it."""
+        if self.body_length > server.frame_bytes_max:
+            raise InvalidRequest(
+                f"the request has {self.body_length} bytes, the server takes "
+                f"{server.frame_bytes_max}: send fewer queries or ids at a time"
+            )
+
+    def answer(self, frame: _wire.Frame) -> T_co:
+        """Reads the reply.
+
+        Raises:
+            ProtocolError: it is not what this request is answered with.
+        """
+        if frame.kind != self.reply_kind:
+            raise ProtocolError(f"a {self.kind.name} was answered with kind {frame.kind:#04x}")
+        return self.read(frame.body)
+
+
+def hello(client: str) -> Request[ServerInfo]:
+    """The first request of a connection."""
+    body = _wire.hello(client)
+    return Request(_wire.Kind.HELLO, body, _NO_TAIL, _wire.Kind.WELCOME, _wire.welcome)
+
+
+def ping() -> Request[None]:
+    """A ping whose reply must repeat it."""
+    token = os.urandom(8)
+
+    def read(body: memoryview) -> None:
+        if body != token:
+            raise ProtocolError("a pong does not repeat its ping")
+
+    return Request(_wire.Kind.PING, token, _NO_TAIL, _wire.Kind.PONG, read)
+
+
+def collections() -> Request[list[Collection]]:
+    """All collections of the server."""
+    kinds = _wire.Kind.LIST_COLLECTIONS, _wire.Kind.COLLECTIONS
+    return Request(kinds[0], b"", _NO_TAIL, kinds[1], _wire.collections)
+
+
+def statistics(collection: str) -> Request[dict[str, int | float | str]]:
+    """What the server counts about a collection."""
+    body = _wire.encode_string(collection)
+    return Request(
+        _wire.Kind.STATISTICS, body, _NO_TAIL, _wire.Kind.STATISTICS_REPLY, _wire.statistics
+    )
+
+
+def search(
+    collection: str, vectors: npt.ArrayLike, k: int, ef: int | None, exact: bool
+) -> Request[SearchResult | SearchBatch]:
+    """The neighbours of one query (1-D) or of several (2-D)."""
+    queries = _query_array(vectors)
+    single = queries.ndim == 1
+    count = 1 if single else queries.shape[0]
+    head = _wire.search(
+        k=_u32("k", k, 1),
+        ef=0 if ef is None else _u32("ef", ef, 1),
+        element_type=_wire.ELEMENT_F16 if queries.dtype == _F16 else _wire.ELEMENT_F32,
+        options=_wire.EXACT if exact else 0,
+        dimension=queries.shape[-1],
+        count=count,
+        collection=collection,
+    )
+    return _search_request(_wire.Kind.SEARCH, head, queries.data.cast("B"), count, single)
+
+
+def search_by_id(
+    collection: str, ids: IDs, k: int, ef: int | None, exact: bool, include_self: bool
+) -> Request[SearchResult | SearchBatch]:
+    """The neighbours of one row or of several."""
+    single = isinstance(ids, (int, np.integer, uuid.UUID, str, tuple))
+    listed = _id_list(ids)
+    head = _wire.search_by_id(
+        k=_u32("k", k, 1),
+        ef=0 if ef is None else _u32("ef", ef, 1),
+        options=(_wire.EXACT if exact else 0) | (_wire.INCLUDE_SELF if include_self else 0),
+        count=len(listed),
+        collection=collection,
+        record_ids=_wire.encode_record_ids(listed),
+    )
+    return _search_request(_wire.Kind.SEARCH_BY_ID, head, _NO_TAIL, len(listed), single)
+
+
+def fetch(collection: str, ids: IDs, vectors: bool) -> Request[Fetched]:
+    """Which ids are there, and their vectors."""
+    listed = _id_list(ids)
+    head = _wire.fetch(
+        element_type=_wire.ELEMENT_F32 if vectors else 0,
+        count=len(listed),
+        collection=collection,
+        record_ids=_wire.encode_record_ids(listed),
+    )
+
+    def read(body: memoryview) -> Fetched:
+        return _wire.fetched(body, listed, vectors)
+
+    return Request(_wire.Kind.FETCH, head, _NO_TAIL, _wire.Kind.FETCHED, read)
+
+
+def _search_request(
+    kind: _wire.Kind, head: bytes, tail: memoryview, count: int, single: bool
+) -> Request[SearchResult | SearchBatch]:
+    def read_one(body: memoryview) -> SearchResult:
+        return _wire.search_reply(body, 1)[0]
+
+    def read_all(body: memoryview) -> SearchBatch:
+        return _wire.search_reply(body, count)
+
+    if single:
+        return Request(kind, head, tail, _wire.Kind.SEARCH_REPLY, read_one)
+    return Request(kind, head, tail, _wire.Kind.SEARCH_REPLY, read_all)
+
+
+def _query_array(vectors: npt.ArrayLike) -> npt.NDArray[Any]:
+    """`[dimension]` or `[queries, dimension]`, C-contiguous little-endian f32 or f16.
+
+    No copy when it is that already.
+    """
+    try:
+        given: npt.NDArray[Any] = np.asarray(vectors)
+    except ValueError as error:
+        raise InvalidRequest(f"the queries make no array: {error}") from None
+    if given.dtype.kind not in "fiu":
+        raise InvalidRequest(f"the queries hold {given.dtype}: expected real numbers")
+    if given.ndim not in (1, 2) or 0 in given.shape:
+        raise InvalidRequest(
+            f"the queries have the shape {given.shape}: expected [dimension] or "
+            "[queries, dimension], neither of them 0"
+        )
+    if given.flags.c_contiguous and given.dtype in (_F32, _F16):
+        return given
+    wanted = _F16 if given.dtype == np.float16 else _F32
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, and the server refuses it
+        return np.ascontiguousarray(given, wanted)
+
+
+def _id_list(ids: IDs) -> RecordIDs:
+    if isinstance(ids, (int, np.integer, uuid.UUID, str, tuple)):
+        return [ids]
+    if isinstance(ids, np.ndarray):
+        if ids.ndim != 1 or ids.dtype.kind not in "iu":
+            raise InvalidRequest(
+                f"an id array of shape {ids.shape} and {ids.dtype}: expected one dimension of "
+                "integers; other kinds of ids come as a list"
+            )
+        if ids.dtype.kind == "u" and ids.max(initial=0) > np.iinfo(np.int64).max:
+            raise InvalidRequest("a record id does not fit a signed 64-bit integer")
+        listed: RecordIDs = ids.astype(np.int64)
+    elif isinstance(ids, Iterable) and not isinstance(ids, (bytes, bytearray)):
+        listed = list(ids)
+    else:
+        raise InvalidRequest(f"{ids!r} is no record id and no list of them")
+    if not len(listed):
+        raise InvalidRequest("no ids: at least one is needed")
+    return listed
+
+
+def _u32(name: str, value: int, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InvalidRequest(f"{name} is {value!r}: expected an integer") from None
+    if not least <= number < 2**32:
+        raise InvalidRequest(f"{name} is {number}: expected {least} or more, below 2^32")
+    return number

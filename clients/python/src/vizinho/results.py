@@ -1,0 +1,304 @@
+"""What comes back: plain values and views on the reply's bytes. No I/O, no decoding of frames."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from typing import Any, NamedTuple, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+
+#: The key of a row, as Postgres has it; a tuple is a key of several columns.
+RecordID: TypeAlias = int | uuid.UUID | str | tuple[int | uuid.UUID | str, ...]
+#: Int64 keys stay a numpy array; the other kinds are a list.
+RecordIDs: TypeAlias = npt.NDArray[np.int64] | Sequence[RecordID]
+
+
+class Metric(IntEnum):
+    """How a collection measures distance; the values are pgvector's."""
+
+    COSINE = 1
+    INNER_PRODUCT = 2
+    L2 = 3
+
+
+class Storage(IntEnum):
+    """How a collection keeps its vectors."""
+
+    F32 = 1
+
+
+class RecordIDKind(IntEnum):
+    """The type of a collection's record ids."""
+
+    INT64 = 1
+    UUID = 2
+    TEXT = 3
+    COMPOSITE = 4
+
+
+class LSN(int):
+    """A position in Postgres' write-ahead log: a number that prints as `16/B374D848`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> LSN:
+        """Reads Postgres' text form."""
+        high, slash, low = text.partition("/")
+        try:
+            halves = int(high, 16), int(low, 16)
+        except ValueError:
+            halves = -1, -1
+        if not slash or not all(0 <= half < 2**32 for half in halves):
+            raise ValueError(
+                f"{text!r} is no LSN: expected two hexadecimal numbers as in '16/B374D848'"
+            )
+        return cls(halves[0] << 32 | halves[1])
+
+    def __str__(self) -> str:
+        return f"{self >> 32:X}/{self & 0xFFFFFFFF:X}"
+
+    def __repr__(self) -> str:
+        return f"LSN({str(self)!r})"
+
+
+class Position(NamedTuple):
+    """What an answer is in step with: a place in the history of one Postgres cluster."""
+
+    system_id: int
+    applied_lsn: LSN
+    timeline: int
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the server knows how far it has followed Postgres."""
+        return self.applied_lsn != 0
+
+
+class Hit(NamedTuple):
+    """One neighbour."""
+
+    id: RecordID
+    distance: float
+
+
+class ServerInfo(NamedTuple):
+    """What the server said at the start of the connection: its name and its limits."""
+
+    version: int
+    frame_bytes_max: int
+    queries_max: int
+    k_max: int
+    ef_max: int
+    requests_in_flight_max: int
+    server: str
+
+
+class Collection(NamedTuple):
+    """One collection of a server."""
+
+    name: str
+    dimension: int
+    metric: Metric
+    storage: Storage
+    record_id_kind: RecordIDKind
+    rows: int
+    position: Position
+
+
+class IDBlock:
+    """The ids of one reply, decoded when they are first looked at where that costs something.
+
+    Holds either an int64 array, the bytes of UUIDs, or a list that is decoded already.
+    """
+
+    __slots__ = ("_ids", "_uuids")
+
+    def __init__(self, ids: RecordIDs | None, uuids: memoryview | None = None) -> None:
+        self._ids = ids
+        self._uuids = uuids
+
+    @property
+    def all(self) -> RecordIDs:
+        """All ids of the reply. O(n) once for UUIDs, otherwise O(1)."""
+        if self._ids is None:
+            self._ids = self[0 : len(self._uuids) // 16] if self._uuids is not None else []
+        return self._ids
+
+    def __getitem__(self, part: slice) -> RecordIDs:
+        if self._ids is not None or self._uuids is None:
+            return self.all[part]
+        raw = self._uuids[part.start * 16 : part.stop * 16].tobytes()
+        return [uuid.UUID(bytes=raw[i : i + 16]) for i in range(0, len(raw), 16)]
+
+
+class SearchResult(Sequence[Hit]):
+    """The neighbours of one query, nearest first. A sequence of `Hit`s.
+
+    Attributes:
+        distances: `[n]` float32, ascending; a view on the reply.
+        exact: whether every row was compared, so that nothing nearer can exist.
+        distances_computed: how many distances the server computed for this query.
+        position: what the answer is in step with.
+    """
+
+    __slots__ = ("_block", "_ids", "_start", "distances", "distances_computed", "exact", "position")
+
+    def __init__(
+        self,
+        block: IDBlock,
+        start: int,
+        distances: npt.NDArray[np.float32],
+        distances_computed: int,
+        exact: bool,
+        position: Position,
+    ) -> None:
+        self._block = block
+        self._start = start
+        self._ids: RecordIDs | None = None
+        self.distances = distances
+        self.distances_computed = distances_computed
+        self.exact = exact
+        self.position = position
+
+    @property
+    def ids(self) -> RecordIDs:
+        """The ids, in the order of `distances`: an int64 array, or a list of UUID, str or tuple."""
+        if self._ids is None:
+            self._ids = self._block[self._start : self._start + len(self.distances)]
+        return self._ids
+
+    def __len__(self) -> int:
+        return len(self.distances)
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Hit]: ...
+    def __getitem__(self, index: int | slice) -> Hit | list[Hit]:
+        if isinstance(index, slice):
+            return list(map(Hit, _as_list(self.ids[index]), self.distances[index].tolist()))
+        record_id = self.ids[index]
+        if isinstance(record_id, np.integer):
+            record_id = int(record_id)
+        return Hit(record_id, float(self.distances[index]))
+
+    def __iter__(self) -> Iterator[Hit]:
+        return map(Hit, _as_list(self.ids), self.distances.tolist())
+
+    def __repr__(self) -> str:
+        how = "exact" if self.exact else "approximate"
+        return f"SearchResult({len(self)} {how} hits at {self.position.applied_lsn}: {self[:3]}…)"
+
+
+class SearchBatch(Sequence[SearchResult]):
+    """The results of several queries, in their order; all are in step with one `position`.
+
+    Attributes:
+        distances: `[sum of all n]` float32: the distances of all queries, one after the other.
+        position: what the answers are in step with.
+    """
+
+    __slots__ = ("_block", "_offsets", "_receipts", "distances", "position")
+
+    def __init__(
+        self,
+        block: IDBlock,
+        distances: npt.NDArray[np.float32],
+        offsets: list[int],
+        receipts: list[tuple[int, int, int]],
+        position: Position,
+    ) -> None:
+        self._block = block
+        self._receipts = receipts
+        self.distances = distances
+        self._offsets = offsets
+        self.position = position
+
+    @property
+    def ids(self) -> RecordIDs:
+        """The ids of all queries, one after the other, beside `distances`."""
+        return self._block.all
+
+    @property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """`[queries + 1]`: query `i` has `distances[offsets[i]:offsets[i + 1]]`. O(queries)."""
+        return np.array(self._offsets, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._receipts)
+
+    @overload
+    def __getitem__(self, index: int) -> SearchResult: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[SearchResult]: ...
+    def __getitem__(self, index: int | slice) -> SearchResult | list[SearchResult]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if index < 0:
+            index += len(self)
+        if not 0 <= index < len(self):
+            raise IndexError("query index out of range")
+        start, stop = self._offsets[index], self._offsets[index + 1]
+        _, computed, flags = self._receipts[index]
+        return SearchResult(
+            self._block, start, self.distances[start:stop], computed, bool(flags & 1), self.position
+        )
+
+    def __repr__(self) -> str:
+        return f"SearchBatch({len(self)} queries at {self.position.applied_lsn})"
+
+
+class Fetched:
+    """The answer of a fetch: which ids are there, and their vectors.
+
+    Attributes:
+        ids: the ids that were asked for, in order.
+        found: `[len(ids)]` bool: whether each is in the collection.
+        vectors: `[found.sum(), dimension]` float32, a view on the reply with one row for every id
+            found, in order; None when no vectors were asked for.
+        position: what the answer is in step with.
+    """
+
+    __slots__ = ("_rows", "found", "ids", "position", "vectors")
+
+    def __init__(
+        self,
+        ids: RecordIDs,
+        found: npt.NDArray[np.bool_],
+        vectors: npt.NDArray[np.float32] | None,
+        position: Position,
+    ) -> None:
+        self.ids = ids
+        self.found = found
+        self.vectors = vectors
+        self.position = position
+        self._rows: npt.NDArray[np.int64] | None = None
+
+    def vector(self, index: int) -> npt.NDArray[np.float32] | None:
+        """The vector of `ids[index]`; None when the id was not found or no vectors were asked for.
+
+        O(n) the first time, then O(1).
+        """
+        if self.vectors is None or not self.found[index]:
+            return None
+        if self._rows is None:
+            self._rows = np.cumsum(self.found) - 1
+        row: npt.NDArray[np.float32] = self.vectors[self._rows[index]]
+        return row
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return (
+            f"Fetched({int(self.found.sum())} of {len(self)} found at {self.position.applied_lsn})"
+        )
+
+
+def _as_list(ids: RecordIDs) -> list[Any]:
+    """Python values, so that an int64 key comes out as an `int`."""
+    return ids.tolist() if isinstance(ids, np.ndarray) else list(ids)

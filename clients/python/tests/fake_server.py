@@ -1,0 +1,234 @@
+"""A server on a real loopback socket that does what a test's script says, connection by connection.
+
+It shares no code with the client: what it writes is laid out here a second time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import NamedTuple
+
+import numpy as np
+
+HELLO, PING, LIST, STATISTICS, SEARCH, SEARCH_BY_ID, FETCH, CANCEL = range(1, 9)
+WELCOME, PONG, COLLECTIONS, STATISTICS_REPLY, SEARCH_REPLY = range(0x81, 0x86)
+FETCHED, ERROR = 0x87, 0xFF
+
+
+class Asked(NamedTuple):
+    kind: int
+    request_id: int
+    deadline: int
+    body: bytes
+
+
+class HangUp(Exception):
+    """The client has closed the connection, or the test is over."""
+
+
+Script = Callable[["Peer"], None]
+
+
+def frame(kind: int, request_id: int, body: bytes) -> bytes:
+    return struct.pack("<IBBHII", len(body), kind, 0, 0, request_id, 0) + body
+
+
+def text(value: str) -> bytes:
+    return struct.pack("<H", len(value.encode())) + value.encode()
+
+
+def welcome_body(
+    *,
+    version: int = 1,
+    frame_bytes_max: int = 16 << 20,
+    queries_max: int = 1_024,
+    in_flight_max: int = 256,
+) -> bytes:
+    limits = (frame_bytes_max, queries_max, 10_000, 10_000, in_flight_max)
+    return struct.pack("<HHIIIII", version, 0, *limits) + text("fake/1")
+
+
+def error_body(code: int, message: str = "no", closes: bool = False) -> bytes:
+    return struct.pack("<IBBH", code, closes, 0, 0) + text(message)
+
+
+def search_body(ids: Sequence[Sequence[int]]) -> bytes:
+    """A reply with int64 ids; the distances of each query count up from 0."""
+    body = struct.pack("<QQII", 77, 0x16_B374D848, 1, 0)
+    body += struct.pack("<IIBBHI", len(ids), sum(map(len, ids)), 1, 0, 0, 0)
+    for row in ids:
+        body += struct.pack("<III", len(row), 100 + len(row), 0)
+    body += bytes(-len(body) % 8)
+    body += b"".join(struct.pack("<q", i) for row in ids for i in row)
+    return body + b"".join(struct.pack("<f", n) for row in ids for n in range(len(row)))
+
+
+class Search(NamedTuple):
+    k: int
+    ef: int
+    options: int
+    collection: str
+    queries: np.ndarray
+
+
+def read_search(body: bytes) -> Search:
+    k, ef, element, options, zero, dimension, count = struct.unpack_from("<IIBBHII", body)
+    assert zero == 0
+    (length,) = struct.unpack_from("<H", body, 20)
+    vectors = np.frombuffer(body[22 + length :], {1: "<f4", 2: "<f2"}[element])
+    name = body[22 : 22 + length].decode()
+    return Search(k, ef, options, name, vectors.reshape(count, dimension))
+
+
+class Peer:
+    """One accepted connection, as the script sees it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self.asked: list[Asked] = []
+
+    def read(self) -> Asked:
+        length, kind, flags, reserved, request_id, deadline = struct.unpack(
+            "<IBBHII", self._read_exactly(16)
+        )
+        assert flags == reserved == 0
+        asked = Asked(kind, request_id, deadline, self._read_exactly(length))
+        self.asked.append(asked)
+        return asked
+
+    def _read_exactly(self, count: int) -> bytes:
+        data = bytearray()
+        while len(data) < count:
+            try:
+                part = self.socket.recv(min(count - len(data), 1 << 20))
+            except OSError as error:
+                raise HangUp from error
+            if not part:
+                raise HangUp
+            data += part
+        return bytes(data)
+
+    def write(self, data: bytes) -> None:
+        try:
+            self.socket.sendall(data)
+        except OSError as error:
+            raise HangUp from error
+
+    def drip(self, data: bytes) -> None:
+        for i in range(len(data)):
+            self.write(data[i : i + 1])
+
+    def reply(self, asked: Asked, kind: int, body: bytes) -> None:
+        self.write(frame(kind, asked.request_id, body))
+
+    def fail(self, asked: Asked, code: int, message: str = "no", closes: bool = False) -> None:
+        self.reply(asked, ERROR, error_body(code, message, closes))
+
+    def welcome(self, body: bytes | None = None) -> None:
+        asked = self.read()
+        assert asked.kind == HELLO
+        assert asked.body[:8] == b"VZNH\x01\x00\x01\x00"
+        self.reply(asked, WELCOME, welcome_body() if body is None else body)
+
+    def answer(self, asked: Asked) -> None:
+        """What an honest server would say: row `n` of query `[v, …]` has the id `v + n`."""
+        if asked.kind == PING:
+            self.reply(asked, PONG, asked.body)
+        elif asked.kind == SEARCH:
+            self.reply(asked, SEARCH_REPLY, answer_to(asked))
+        elif asked.kind != CANCEL:
+            self.fail(asked, 5)
+
+    def serve(self) -> None:
+        while True:
+            self.answer(self.read())
+
+
+def answer_to(asked: Asked) -> bytes:
+    search = read_search(asked.body)
+    return search_body([range(int(query[0]), int(query[0]) + search.k) for query in search.queries])
+
+
+def honest(peer: Peer) -> None:
+    peer.welcome()
+    peer.serve()
+
+
+class FakeServer:
+    """The first connection follows the first script, and so on; the last script repeats.
+
+    A script that returns hangs up. An assertion that fails within a script fails the test.
+    """
+
+    def __init__(self, *scripts: Script) -> None:
+        self._scripts = scripts
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self.peers: list[Peer] = []
+        self._threads: list[threading.Thread] = []
+        self._errors: list[BaseException] = []
+        self._over = threading.Event()
+
+    def __enter__(self) -> FakeServer:
+        self._start(self._accept)
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()
+        for peer in self.peers:
+            _hang_up(peer.socket)
+        for thread in self._threads:
+            thread.join(20)
+            assert not thread.is_alive(), "a script of the fake server does not end"
+        for peer in self.peers:
+            peer.socket.close()
+        self._listener.close()
+        if exception is None and self._errors:
+            raise self._errors[0]
+
+    def asked(self, kind: int) -> list[Asked]:
+        return [asked for peer in self.peers for asked in peer.asked if asked.kind == kind]
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            script = self._scripts[min(len(self.peers), len(self._scripts) - 1)]
+            peer = Peer(sock)
+            self.peers.append(peer)
+            self._start(self._follow, script, peer)
+
+    def _follow(self, script: Script, peer: Peer) -> None:
+        try:
+            script(peer)
+        except HangUp:
+            pass
+        except BaseException as error:  # noqa: BLE001  # handed to the test's thread
+            if not self._over.is_set():
+                self._errors.append(error)
+        _hang_up(peer.socket)
+
+
+def _hang_up(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
