@@ -1,6 +1,7 @@
 // The parts that messages are made of: ids, vectors, halves, names, replies written result by result.
 
 import NIOCore
+import TestSupport
 import Testing
 import VectorIndex
 
@@ -27,7 +28,7 @@ import VectorIndex
 
   @Test func bothReadersOfIDsAgreeOnAnyBytes() {
     for seed in UInt64(1)...5_000 {
-      var random = Seeded(seed)
+      var random = SeededRandom(seed: seed)
       let small = Bool.random(using: &random)
       let bytes = (0..<Int.random(in: 0...60, using: &random)).map { _ in
         UInt8.random(in: 0...(small ? 5 : 255), using: &random)
@@ -67,7 +68,7 @@ import VectorIndex
     }
 
     @Test func floatsRoundToHalvesAsTheMachineDoes() {
-      var random = Seeded(11)
+      var random = SeededRandom(seed: 11)
       for round in 0..<200_000 {
         // All floats, and then those near the range of halves.
         let bits = UInt32.random(in: .min ... .max, using: &random)
@@ -141,7 +142,7 @@ import VectorIndex
   @Test func anEncoderIsUsedAgainAndAgain() throws {
     var encoder = SearchReplyEncoder()
     for seed in UInt64(1)...200 {
-      var random = Seeded(seed)
+      var random = SeededRandom(seed: seed)
       let kind = try #require(RecordIDKind.allCases.randomElement(using: &random))
       let pool = Self.ids.filter { $0.kind == kind }
       let position = Position(systemID: seed, appliedLSN: seed << 32, timeline: 3)

@@ -1,6 +1,7 @@
 // Cutting a stream into frames, however its bytes arrive.
 
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import VectorWire
@@ -30,7 +31,7 @@ import Testing
     var stream = ByteBuffer()
     for frame in golden.frames { stream.writeImmutableBuffer(try bytes(ofHex: frame.hex)) }
     for seed in UInt64(1)...50 {
-      var random = Seeded(seed)
+      var random = SeededRandom(seed: seed)
       var rest = stream
       var reader = FrameReader()
       var bodies: [ByteBuffer] = []
@@ -86,18 +87,5 @@ import Testing
     }
     #expect(bodies.count == 200)
     for (i, body) in bodies.enumerated() { #expect(body.readableBytesView.allSatisfy { $0 == UInt8(i + 1) }) }
-  }
-}
-
-/// SplitMix64: small, seeded, the same everywhere.
-struct Seeded: RandomNumberGenerator {
-  private var state: UInt64
-  init(_ seed: UInt64) { state = seed }
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

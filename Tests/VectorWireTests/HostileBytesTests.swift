@@ -1,6 +1,7 @@
 // Decoders against bytes that nobody meant: they must refuse, and never trap, hang or believe a length.
 
 import NIOCore
+import TestSupport
 import Testing
 import VectorIndex
 
@@ -38,7 +39,7 @@ import VectorIndex
   /// form for each meaning, so nothing was skipped over.
   @Test func mutatedFrames() {
     for seed in UInt64(1)...3_000 {
-      var random = Seeded(seed)
+      var random = SeededRandom(seed: seed)
       let frame = golden.frames[Int.random(in: golden.frames.indices, using: &random)]
       var bytes = Array(body(of: frame.expected).readableBytesView)
       for _ in 0..<Int.random(in: 1...4, using: &random) where !bytes.isEmpty {
@@ -57,7 +58,7 @@ import VectorIndex
 
   @Test func randomBodies() {
     for seed in UInt64(1)...3_000 {
-      var random = Seeded(seed)
+      var random = SeededRandom(seed: seed)
       let kind = MessageKind(rawValue: golden.frames[Int.random(in: golden.frames.indices, using: &random)].kind)
       let small = Bool.random(using: &random)
       let bytes = (0..<Int.random(in: 0...300, using: &random)).map { _ in
@@ -70,7 +71,7 @@ import VectorIndex
 
   @Test func randomStreams() {
     for seed in UInt64(1)...500 {
-      var random = Seeded(seed)
+      var random = SeededRandom(seed: seed)
       var reader = FrameReader()
       var received = 0
       for _ in 0..<20 {

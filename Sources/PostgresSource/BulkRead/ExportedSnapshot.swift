@@ -43,9 +43,8 @@ struct ExportedSnapshot {
 
     let floor = try LSNFloor.read(holder)
     let deadline = monotonicSeconds() + patienceSeconds
-    var attempts = 0
+    var relocks = 0
     while true {
-      attempts += 1
       try holder.query("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
       let row =
         try holder.query("SELECT pg_export_snapshot(), pg_snapshot_xmin(pg_current_snapshot())::text").first ?? []
@@ -54,10 +53,16 @@ struct ExportedSnapshot {
       if isSound || isLate {
         description = try Preflight(holder, source).run()
         // A partition that was attached after the locking is in the snapshot, but nobody has locked it.
-        if try locksAll(description.leaves, lock) || attempts > 100 {
+        if try locksAll(description.leaves, lock) {
           return ExportedSnapshot(
             lock: lock, holder: holder, name: row.text(0), lsn: isSound ? floor.lsn : .unknown,
             description: description, warnings: floor.warnings(isSound: isSound, patienceSeconds: patienceSeconds))
+        }
+        relocks += 1
+        guard relocks < 10 else {
+          throw SourceError(
+            .sourceChanged, "The table gets new partitions faster than they can be locked: try again when that is over."
+          )
         }
         try lockTables(source, description, lock)
       }
