@@ -127,10 +127,10 @@ def test_large_requests_wait_for_each_other_rather_than_for_memory() -> None:
         async with AsyncClient(address) as client:
             tasks = [asyncio.create_task(client.search("d", queries, 1)) for _ in range(20)]
             await asyncio.sleep(0.2)
-            assert client._connection is not None
-            unsent = client._connection.transport.get_write_buffer_size()
+            assert client._link._connection is not None
+            unsent = client._link._connection.transport.get_write_buffer_size()
             assert unsent <= 2 * queries.nbytes
-            assert len(client._queue) >= 15
+            assert len(client._link._queue) >= 15
             go_on.set()
             batches = await asyncio.gather(*tasks)
             assert all(len(batch) == 100 for batch in batches)

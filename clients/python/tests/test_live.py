@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import Driver
+from driving import Driver
 from vizinho import (
     Collection,
     ErrorCode,

@@ -1,14 +1,10 @@
-"""What both clients do with a server that behaves, and with one that does not."""
+"""What both clients do with a server that behaves: it answers, or it says no."""
 
 from __future__ import annotations
 
-import asyncio
 import random
 import select
-import socket
 import struct
-import threading
-import time
 import uuid
 from typing import Any
 
@@ -16,15 +12,12 @@ import numpy as np
 import pytest
 
 import vizinho
-from conftest import Call, Driver
+from driving import Call, Driver, ids, is_answer_for, one, search_for
 from fake_server import (
-    CANCEL,
     COLLECTIONS,
     FETCH,
     FETCHED,
-    HELLO,
     LIST,
-    PONG,
     SEARCH,
     SEARCH_BY_ID,
     SEARCH_REPLY,
@@ -34,7 +27,6 @@ from fake_server import (
     FakeServer,
     Peer,
     answer_to,
-    error_body,
     frame,
     honest,
     read_search,
@@ -44,47 +36,16 @@ from fake_server import (
 )
 from vizinho import (
     LSN,
-    ClientClosed,
-    ConnectionFailed,
-    ConnectionRefused,
     DeadlineExceeded,
-    ErrorCode,
     InvalidRequest,
     Overloaded,
-    ProtocolError,
     RequestRejected,
     RequestTimeout,
     SearchBatch,
-    SearchResult,
     ServerError,
     UnknownCollection,
     UnknownRecord,
-    VizinhoError,
-    _session,
 )
-
-SHORT = 0.3
-
-
-def search_for(value: int, **options: Any) -> Call:
-    return lambda client: client.search("documents", [float(value), 0.0], **{"k": 3} | options)
-
-
-def ids(result: Any) -> list[int]:
-    assert isinstance(result, SearchResult), result
-    return list(result.ids)
-
-
-def is_answer_for(value: int, result: Any) -> bool:
-    return ids(result) == [value, value + 1, value + 2]
-
-
-def one(driver: Driver, server: FakeServer, call: Call | None = None, **options: Any) -> Any:
-    client = driver.client(server.address, **options)
-    return driver.call(client, call or search_for(5))
-
-
-# A server that behaves ---------------------------------------------------------------------------
 
 
 def test_one_query_gives_one_result(driver: Driver) -> None:
@@ -434,351 +395,3 @@ def test_no_version_in_common(driver: Driver) -> None:
         with pytest.raises(ServerError, match="only version 2"):
             one(driver, server)
         assert len(server.peers) == 1
-
-
-# Connections that fail ---------------------------------------------------------------------------
-
-
-def welcome_and_hang_up(peer: Peer) -> None:
-    peer.welcome()
-
-
-def hang_up_on_a_request(peer: Peer) -> None:
-    peer.welcome()
-    peer.read()
-
-
-def hang_up_within_a_reply(peer: Peer) -> None:
-    peer.welcome()
-    asked = peer.read()
-    peer.write(frame(SEARCH_REPLY, asked.request_id, answer_to(asked))[:50])
-
-
-def shut_down(peer: Peer) -> None:
-    peer.welcome()
-    peer.fail(peer.read(), 23, closes=True)
-
-
-def shut_down_all(peer: Peer) -> None:
-    peer.welcome()
-    peer.read()
-    peer.write(frame(0xFF, 0, error_body(23, "bye", closes=True)))
-
-
-def refuse(peer: Peer) -> None:
-    peer.write(frame(0xFF, 0, error_body(24, "full", closes=True)))
-    peer.read()
-
-
-def read_only(peer: Peer) -> None:
-    while True:
-        peer.read()
-
-
-FAILURES = [
-    welcome_and_hang_up,
-    hang_up_on_a_request,
-    hang_up_within_a_reply,
-    shut_down,
-    shut_down_all,
-    refuse,
-]
-
-
-@pytest.mark.parametrize("script", FAILURES)
-def test_a_lost_request_is_asked_again(driver: Driver, script: Any) -> None:
-    with FakeServer(script, script, honest) as server:
-        assert is_answer_for(5, one(driver, server))
-        assert len(server.peers) == 3
-
-
-@pytest.mark.parametrize("script", FAILURES)
-def test_retries_end(driver: Driver, script: Any) -> None:
-    with FakeServer(script) as server:
-        with pytest.raises(ConnectionFailed):
-            one(driver, server, retries=2)
-        assert len(server.peers) == 3
-
-
-def test_all_callers_survive_a_lost_connection(driver: Driver) -> None:
-    def script(peer: Peer) -> None:
-        peer.welcome()
-        for _ in range(10):
-            peer.read()
-        peer.answer(peer.read())
-
-    with FakeServer(script, honest) as server:
-        client = driver.client(server.address)
-        results = driver.run(client, *map(search_for, range(30)))
-        assert len(server.peers) == 2
-    assert all(is_answer_for(value, result) for value, result in enumerate(results))
-
-
-def test_nobody_listens(driver: Driver) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-    client = driver.client(address, retries=1)
-    for result in driver.run(client, *map(search_for, range(5))):
-        assert isinstance(result, ConnectionFailed)
-        assert isinstance(result, ConnectionError)
-        assert address in str(result)
-
-
-def test_a_server_that_never_says_welcome(driver: Driver) -> None:
-    with FakeServer(read_only) as server:
-        with pytest.raises(ConnectionFailed, match="welcome"):
-            one(driver, server, connect_timeout=0.1, retries=1)
-        assert len(server.asked(HELLO)) == 2
-
-
-def test_a_host_that_is_not_there(driver: Driver) -> None:
-    client = driver.client("host.invalid:1", retries=0)
-    with pytest.raises(ConnectionFailed, match=r"host\.invalid"):
-        driver.call(client, search_for(1))
-
-
-def test_a_request_times_out_while_connecting(driver: Driver) -> None:
-    with FakeServer(read_only) as server, pytest.raises(VizinhoError) as caught:
-        one(driver, server, timeout=SHORT)
-    assert isinstance(caught.value, RequestTimeout)
-
-
-# Silence -----------------------------------------------------------------------------------------
-
-
-def test_no_answer_in_time_and_then_a_late_one(driver: Driver) -> None:
-    def script(peer: Peer) -> None:
-        peer.welcome()
-        late = peer.read()
-        cancel = peer.read()
-        assert (cancel.kind, cancel.request_id) == (CANCEL, 0)
-        assert cancel.body == struct.pack("<I", late.request_id)
-        next_one = peer.read()
-        peer.answer(late)
-        peer.answer(next_one)
-
-    with FakeServer(script) as server:
-        client = driver.client(server.address)
-        with pytest.raises(RequestTimeout):
-            driver.call(client, search_for(1, timeout=SHORT))
-        assert is_answer_for(2, driver.call(client, search_for(2)))
-        assert len(server.peers) == 1
-
-
-def test_half_a_reply_and_then_silence(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    def script(peer: Peer) -> None:
-        peer.welcome()
-        asked = peer.read()
-        peer.write(frame(SEARCH_REPLY, asked.request_id, answer_to(asked))[:50])
-        while True:
-            peer.read()
-
-    with FakeServer(script, honest) as server:
-        client = driver.client(server.address)
-        with pytest.raises(RequestTimeout):
-            driver.call(client, search_for(1, timeout=SHORT))
-        with pytest.raises(RequestTimeout):
-            driver.call(client, search_for(2, timeout=SHORT))
-        assert len(server.peers) == 1
-        monkeypatch.setattr(_session, "SILENCE_SECONDS_MAX", SHORT)
-        time.sleep(SHORT)
-        assert is_answer_for(3, driver.call(client, search_for(3)))
-        assert len(server.peers) == 2
-
-
-def test_waiting_for_room_ends_in_time(driver: Driver) -> None:
-    all_gave_up = threading.Event()
-
-    def script(peer: Peer) -> None:
-        peer.welcome(welcome_body(in_flight_max=1))
-        first = peer.read()
-        assert peer.read().kind == CANCEL
-        all_gave_up.wait(20)
-        peer.answer(first)
-        peer.serve()
-
-    with FakeServer(script) as server:
-        client = driver.client(server.address)
-        results = driver.run(client, *(search_for(v, timeout=SHORT) for v in range(3)))
-        assert [type(result) for result in results] == [RequestTimeout] * 3
-        assert len(server.asked(SEARCH)) == 1
-        all_gave_up.set()  # and the one that was sent is answered, which frees its place
-        assert is_answer_for(4, driver.call(client, search_for(4)))
-
-
-def test_a_client_reads_while_it_cannot_write(driver: Driver) -> None:
-    def script(peer: Peer) -> None:
-        peer.welcome()
-        asked = peer.read()
-        time.sleep(SHORT)  # until nobody waits for this answer any more
-        peer.reply(asked, SEARCH_REPLY, answer_to(asked))  # blocks until the client reads
-        peer.serve()
-
-    queries = np.zeros((200, 10_000), np.float32)
-    with FakeServer(script) as server:
-        client = driver.client(server.address)
-        with pytest.raises(RequestTimeout):
-            driver.call(client, lambda c: c.search("d", queries, 5_000, timeout=SHORT / 2))
-        batch = driver.call(client, lambda c: c.search("d", queries, 1))
-        assert len(batch) == 200
-        assert len(server.peers) == 1
-
-
-# Garbage -----------------------------------------------------------------------------------------
-
-
-def test_this_is_another_server(driver: Driver) -> None:
-    def script(peer: Peer) -> None:
-        peer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-        peer.read()
-
-    with FakeServer(script) as server:
-        with pytest.raises(ProtocolError):
-            one(driver, server)
-        assert len(server.peers) == 1
-
-
-def header(length: int, kind: int, request_id: int) -> bytes:
-    return struct.pack("<IBBHII", length, kind, 0, 0, request_id, 0)
-
-
-@pytest.mark.parametrize(
-    "breach",
-    [
-        lambda asked: header(0xFFFFFFFF, SEARCH_REPLY, asked.request_id),
-        lambda asked: header((16 << 20) + 1, SEARCH_REPLY, asked.request_id),
-        lambda asked: frame(SEARCH_REPLY, asked.request_id + 1, answer_to(asked)),
-        lambda asked: frame(SEARCH_REPLY, 0, answer_to(asked)),
-        lambda asked: frame(PONG, asked.request_id, b""),
-        lambda asked: frame(0x99, asked.request_id, b""),
-        lambda asked: frame(SEARCH_REPLY, asked.request_id, b""),
-        lambda asked: frame(SEARCH_REPLY, asked.request_id, answer_to(asked) + b"\0"),
-        lambda asked: frame(SEARCH_REPLY, asked.request_id, search_body([[1], [2]])),
-        lambda asked: frame(0xFF, asked.request_id, b"\x0a"),
-        lambda _: random.Random(1).randbytes(4_096),
-    ],
-    ids=[
-        "4 GiB",
-        "over the limit",
-        "unasked id",
-        "id 0",
-        "other kind",
-        "unknown kind",
-        "empty",
-        "left over",
-        "two answers to one query",
-        "unsound error",
-        "noise",
-    ],
-)
-def test_a_breach_of_the_protocol_ends_the_connection(driver: Driver, breach: Any) -> None:
-    def script(peer: Peer) -> None:
-        peer.welcome()
-        peer.write(breach(peer.read()))
-        peer.read()
-
-    with FakeServer(script, honest) as server:
-        client = driver.client(server.address, timeout=5)
-        with pytest.raises(ProtocolError):
-            driver.call(client, search_for(1))
-        assert is_answer_for(2, driver.call(client, search_for(2)))
-        assert len(server.peers) == 2
-
-
-@pytest.mark.parametrize(
-    "welcome",
-    [
-        welcome_body(version=2),
-        welcome_body(in_flight_max=0),
-        welcome_body() + bytes(1_024),
-        welcome_body()[:-1],
-    ],
-    ids=["version", "no room", "too long", "cut off"],
-)
-def test_an_unsound_welcome(driver: Driver, welcome: bytes) -> None:
-    def script(peer: Peer) -> None:
-        peer.welcome(welcome)
-        peer.read()
-
-    with FakeServer(script) as server, pytest.raises(ProtocolError):
-        one(driver, server)
-
-
-def test_a_reply_over_the_clients_own_limit(driver: Driver) -> None:
-    with FakeServer(honest) as server:
-        client = driver.client(server.address, reply_bytes_max=2_000)
-        assert is_answer_for(1, driver.call(client, search_for(1)))
-        with pytest.raises(ProtocolError, match="2000"):
-            driver.call(client, search_for(1, k=200))
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_mutated_replies_never_hang_or_crash(driver: Driver, seed: int) -> None:
-    rng = random.Random(seed)
-
-    def script(peer: Peer) -> None:
-        hello = peer.read()
-        raw = bytearray(frame(WELCOME, hello.request_id, welcome_body()))
-        if rng.random() < 0.3:
-            raw[rng.randrange(len(raw))] = rng.randrange(256)
-        peer.write(bytes(raw))
-        while True:
-            asked = peer.read()
-            if asked.kind != SEARCH:
-                continue
-            raw = bytearray(frame(SEARCH_REPLY, asked.request_id, answer_to(asked)))
-            for _ in range(rng.choice((0, 1, 2))):
-                raw[rng.randrange(len(raw))] = rng.choice((0, 1, 0xFF, rng.randrange(256)))
-            peer.write(bytes(raw))
-
-    with FakeServer(script) as server:
-        client = driver.client(server.address, timeout=0.1, connect_timeout=0.1, retries=1)
-        read = 0
-        for value in range(25):
-            try:
-                list(driver.call(client, search_for(value)))
-                read += 1
-            except VizinhoError:
-                pass
-        assert read > 0, seed
-
-
-# The end -----------------------------------------------------------------------------------------
-
-
-def test_closing_ends_the_calls_under_way(driver: Driver) -> None:
-    def script(peer: Peer) -> None:
-        peer.welcome()
-        while True:
-            peer.read()
-
-    def wait_until_asked() -> None:
-        while len(server.asked(SEARCH)) < 2:
-            time.sleep(0.01)
-
-    def close_when_asked(client: Any) -> Any:
-        if driver.kind == "sync":
-            wait_until_asked()
-            return client.close()
-
-        async def close() -> None:
-            await asyncio.to_thread(wait_until_asked)
-            await client.close()
-
-        return close()
-
-    with FakeServer(script) as server:
-        client = driver.client(server.address)
-        results = driver.run(client, search_for(1), search_for(2), close_when_asked)
-        assert [type(result) for result in results] == [ClientClosed, ClientClosed, type(None)]
-        with pytest.raises(ClientClosed):
-            driver.call(client, search_for(3))
-        driver.call(client, lambda c: c.close())
-        assert len(server.peers) == 1
-
-
-def test_refusals_of_a_connection_name_their_code(driver: Driver) -> None:
-    with FakeServer(refuse) as server, pytest.raises(ConnectionFailed) as caught:
-        one(driver, server, retries=0)
-    assert isinstance(caught.value, ConnectionRefused)
-    assert caught.value.code is ErrorCode.CONNECTION_LIMIT
