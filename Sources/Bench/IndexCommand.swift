@@ -47,8 +47,7 @@ struct IndexCommand: ParsableCommand {
   }
 
   func run() throws {
-    let names = ["ip": "inner_product"]
-    guard let metric = Metric(name: names[metric] ?? metric) else {
+    guard let metric = Metric(name: metric) else {
       throw ValidationError("--metric is \"\(metric)\"; it must be cosine, inner_product or l2")
     }
     let efforts = ef.split(separator: ",").compactMap { Int($0) }

@@ -10,7 +10,7 @@ import VectorWire
 
 /// A connection to a Vizinho server, over which any number of tasks may ask at the same time.
 ///
-///     let client = try await VectorClient.connect(host: "127.0.0.1", port: 7433)
+///     let client = try await VectorClient.connect(host: "127.0.0.1", port: 7733)
 ///     let reply = try await client.search("documents", vectors: [query], k: 10)
 ///     for result in reply.answers[0].results { print(result.id, result.distance) }
 ///     await client.close()

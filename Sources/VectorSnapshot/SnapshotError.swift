@@ -32,6 +32,8 @@ public struct SnapshotError: Error, Hashable, Sendable, CustomStringConvertible 
     public static let unexpectedSection = Code(rawValue: "unexpectedSection")
     /// The snapshot is whole but lacks a metadata entry, or has it in another type than its reader expects.
     public static let unexpectedMetadata = Code(rawValue: "unexpectedMetadata")
+    /// The file is whole, but this program does not know what it holds, or its parts contradict each other.
+    public static let unusable = Code(rawValue: "unusable")
     /// What was to be written exceeds a limit of the format.
     public static let exceedsFormat = Code(rawValue: "exceedsFormat")
   }
@@ -131,6 +133,10 @@ struct SnapshotErrorContext: Sendable {
 
   func unexpectedMetadata(_ found: String) -> SnapshotError {
     SnapshotError(.unexpectedMetadata, path: path, message: "\(path): \(found). \(advice)")
+  }
+
+  func unusable(_ found: String) -> SnapshotError {
+    SnapshotError(.unusable, path: path, message: "\(path) cannot be used: \(found). \(advice)")
   }
 
   func system(_ error: SystemError) -> SnapshotError {

@@ -90,6 +90,11 @@ public final class SnapshotFile: Sendable {
   }
 }
 
+extension SnapshotFile {
+  /// The error of a reader that cannot make sense of what is in the file.
+  func unusable(_ found: String) -> SnapshotError { context.unusable(found) }
+}
+
 /// Reads the parts of a file that is being opened.
 private struct OpenedParts {
   let file: FileDescriptor

@@ -9,7 +9,7 @@ public enum WireProtocol {
   /// "VZNH", as a little-endian integer.
   public static let magic: UInt32 = 0x484E_5A56
   /// The port that servers take and clients try when none is given.
-  public static let defaultPort = 7_433
+  public static let defaultPort = 7_733
   /// Bytes of a frame's header.
   public static let headerBytes = 16
   /// The longest body before the Welcome, the Welcome's own included.

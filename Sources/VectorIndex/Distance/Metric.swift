@@ -32,8 +32,11 @@ public enum Metric: UInt8, Sendable, CaseIterable {
     }
   }
 
+  /// Reads ``name``; `ip` is short for `inner_product`.
   public init?(name: String) {
-    guard let metric = Self.allCases.first(where: { $0.name == name }) else { return nil }
+    guard let metric = Self.allCases.first(where: { $0.name == (name == "ip" ? "inner_product" : name) }) else {
+      return nil
+    }
     self = metric
   }
 }

@@ -1,0 +1,105 @@
+// The folder in which a server keeps its collections, and which one process owns.
+//
+//     LOCK                       held by the process that owns the directory
+//     collections/NAME/          the snapshots of one collection (VectorSnapshot/SnapshotDirectory.swift)
+//
+// May use: VectorSnapshot; Foundation, for the clock and the listing of a folder.
+
+import Foundation
+import VectorIndex
+import VectorSnapshot
+import VectorWire
+
+/// A data directory that this process owns.
+public final class DataDirectory: Sendable {
+  public let path: String
+  private let lock: DataDirectoryLock
+  private let keeping: Int
+
+  /// Takes the directory.
+  ///
+  /// - create: makes it when it is missing; otherwise that is an error.
+  /// - keeping: snapshots kept of each collection, at least 1.
+  /// - Throws: ``SnapshotError`` (`locked`, `notFound`, `io`).
+  public init(path: String, create: Bool, keeping: Int = 2) throws(SnapshotError) {
+    if !create, !FileManager.default.fileExists(atPath: path) {
+      throw SnapshotError(
+        .notFound, path: path,
+        message: "the data directory \(path) does not exist; check --data-dir, or make it with `vizinho rebuild`")
+    }
+    self.path = path
+    self.keeping = keeping
+    lock = try DataDirectoryLock(path: path)
+  }
+
+  /// Whether a collection may be called that: its name is that of a folder, too.
+  public static func isName(_ name: String) -> Bool {
+    guard (1...128).contains(name.utf8.count), name.utf8.first != UInt8(ascii: ".") else { return false }
+    return name.utf8.allSatisfy { byte in
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true
+      case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."): true
+      default: false
+      }
+    }
+  }
+
+  static func checkName(_ name: String) throws(ServerError) {
+    guard !isName(name) else { return }
+    throw ServerError(
+      .invalidConfiguration,
+      "collection is \"\(name)\"; a collection's name has 1 to 128 of A–Z, a–z, 0–9, _, - and ., not first a dot")
+  }
+
+  /// The names of the collections that have a folder, in ascending order.
+  public func collectionNames() throws -> [String] {
+    let folder = path + "/collections"
+    guard FileManager.default.fileExists(atPath: folder) else { return [] }
+    return try FileManager.default.contentsOfDirectory(atPath: folder).filter(Self.isName).sorted()
+  }
+
+  /// The folder of one collection's snapshots.
+  public func snapshots(of collection: String) -> SnapshotDirectory {
+    SnapshotDirectory(path: "\(path)/collections/\(collection)")
+  }
+
+  /// Loads the newest snapshot of a collection, every block of it verified.
+  ///
+  /// Blocks the calling thread.
+  /// - Returns: nil when it has none.
+  /// - Throws: ``SnapshotError``; ``ServerError`` when the snapshot is that of another collection.
+  public func load(_ name: String, threads: Int) throws -> Collection? {
+    guard let file = try snapshots(of: name).openNewest() else { return nil }
+    let (index, origin) = try IndexSnapshot.load(file, threads: threads)
+    guard origin.collection == name else {
+      throw ServerError(
+        .invalidConfiguration,
+        "\(file.path) is a snapshot of the collection \"\(origin.collection)\"; move it to that collection's folder")
+    }
+    return try Collection(
+      name: name, index: index,
+      position: Position(systemID: origin.systemID, appliedLSN: origin.appliedLSN, timeline: origin.timeline))
+  }
+
+  /// Writes the newest snapshot of a collection.
+  ///
+  /// Blocks the calling thread.
+  public func save(
+    _ collection: Collection, source: String, writer: String, threads: Int
+  ) throws(SnapshotError) -> SnapshotPublisher.Publication {
+    let folder = path + "/collections"
+    do {
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    } catch {
+      throw SnapshotError(.io, path: folder, message: "\(folder) could not be made: \(error.localizedDescription)")
+    }
+    let publisher = try SnapshotPublisher(snapshots(of: collection.name), lock: lock, keeping: keeping)
+    let position = collection.position
+    return try IndexSnapshot.publish(
+      collection.index,
+      origin: SnapshotOrigin(
+        collection: collection.name, source: source, systemID: position.systemID, timeline: position.timeline,
+        appliedLSN: position.appliedLSN, createdAt: Int64(Date().timeIntervalSince1970), writer: writer),
+      to: publisher, options: SnapshotWriter.Options(threads: threads))
+  }
+}

@@ -1,0 +1,185 @@
+// An index as a snapshot: which section holds which part, and which metadata says what it is. docs/SNAPSHOT.md draws it.
+//
+// May use: this module's container; VectorIndex's parts.
+
+import VectorIndex
+
+/// What a snapshot knows about its index besides the index.
+public struct SnapshotOrigin: Hashable, Sendable {
+  /// The collection's name.
+  public var collection: String
+  /// Where the rows came from, in words; never a connection string.
+  public var source: String
+  /// Postgres's system identifier; 0 = not known.
+  public var systemID: UInt64
+  public var timeline: UInt32
+  /// Every transaction that committed up to here is in the index; 0 = not known.
+  public var appliedLSN: UInt64
+  /// Seconds since 1970-01-01 UTC.
+  public var createdAt: Int64
+  /// The program that wrote it.
+  public var writer: String
+
+  public init(
+    collection: String, source: String, systemID: UInt64, timeline: UInt32, appliedLSN: UInt64, createdAt: Int64,
+    writer: String
+  ) {
+    self.collection = collection
+    self.source = source
+    self.systemID = systemID
+    self.timeline = timeline
+    self.appliedLSN = appliedLSN
+    self.createdAt = createdAt
+    self.writer = writer
+  }
+}
+
+public enum IndexSnapshot {
+  /// Writes an index as the newest snapshot of a folder. Searches go on meanwhile; changes wait.
+  ///
+  /// Blocks the calling thread.
+  /// - Throws: as ``SnapshotPublisher/publish(metadata:sections:options:)``.
+  public static func publish(
+    _ index: HNSWIndex, origin: SnapshotOrigin, to publisher: SnapshotPublisher, options: SnapshotWriter.Options
+  ) throws(SnapshotError) -> SnapshotPublisher.Publication {
+    try index.withFrozen { frozen throws(SnapshotError) in
+      try publisher.publish(
+        metadata: metadata(index.configuration, frozen.header, origin),
+        sections: IndexPart.allCases.map { part in
+          SnapshotSection(
+            id: part.sectionID, elementSize: part.elementSize, byteCount: frozen.byteCount(of: part),
+            read: { range, destination in frozen.read(part, range, into: destination) })
+        },
+        options: options)
+    }
+  }
+
+  /// Makes the index of a snapshot. Every block is verified, and every number checked before it is followed.
+  ///
+  /// Blocks the calling thread.
+  /// - Throws: ``SnapshotError``.
+  public static func load(
+    _ file: SnapshotFile, threads: Int
+  ) throws(SnapshotError) -> (index: HNSWIndex, origin: SnapshotOrigin) {
+    let configuration = try configuration(of: file)
+    let header = try IndexPartsHeader(
+      slots: file.require(.slots), rows: file.require(.rows), entrySlot: narrow(file, .entrySlot),
+      entryLayer: narrow(file, .entryLayer), insertions: file.require(.insertions))
+    let origin = try origin(of: file)
+    do {
+      let index = try HNSWIndex.restored(
+        configuration: configuration, header: header, threads: threads,
+        byteCount: { file.section($0.sectionID)?.byteCount ?? -1 },
+        load: { part, buffer in try file.load(part.sectionID, into: buffer, threads: threads) })
+      return (index, origin)
+    } catch let error as SnapshotError {
+      throw error
+    } catch {
+      throw file.unusable("\(error)")
+    }
+  }
+
+  /// What a snapshot says of its origin.
+  public static func origin(of file: SnapshotFile) throws(SnapshotError) -> SnapshotOrigin {
+    try SnapshotOrigin(
+      collection: file.require(.collection), source: file.require(.source), systemID: file.require(.systemID),
+      timeline: narrow(file, .timeline), appliedLSN: file.require(.appliedLSN), createdAt: file.require(.createdAt),
+      writer: file.require(.writer))
+  }
+
+  /// The configuration of the index in a snapshot.
+  public static func configuration(of file: SnapshotFile) throws(SnapshotError) -> HNSWConfiguration {
+    let storage = try file.require(.storage)
+    guard storage == "f32" else {
+      throw file.unusable("it holds vectors as \"\(storage)\", and this program knows \"f32\" only; use a newer one")
+    }
+    guard let metric = Metric(name: try file.require(.metric)) else {
+      throw file.unusable("this program does not know its metric; use a newer one")
+    }
+    guard let kind = RecordIDKind(rawValue: UInt8(truncatingIfNeeded: try file.require(.recordIDKind))) else {
+      throw file.unusable("this program does not know its kind of record ids; use a newer one")
+    }
+    let configuration = try HNSWConfiguration(
+      dimension: int(file, .dimension), metric: metric, recordIDKind: kind, connectivity: int(file, .connectivity),
+      constructionEffort: int(file, .constructionEffort), searchEffort: int(file, .searchEffort),
+      seed: file.require(.seed))
+    do throws(IndexError) {
+      try configuration.validate()
+    } catch {
+      throw file.unusable("\(error)")
+    }
+    return configuration
+  }
+
+  private static func metadata(
+    _ configuration: HNSWConfiguration, _ header: IndexPartsHeader, _ origin: SnapshotOrigin
+  ) -> SnapshotMetadata {
+    var metadata = SnapshotMetadata()
+    metadata[.collection] = origin.collection
+    metadata[.source] = origin.source
+    metadata[.systemID] = origin.systemID
+    metadata[.timeline] = UInt64(origin.timeline)
+    metadata[.appliedLSN] = origin.appliedLSN
+    metadata[.createdAt] = origin.createdAt
+    metadata[.writer] = origin.writer
+    metadata[.storage] = "f32"
+    metadata[.metric] = configuration.metric.name
+    metadata[.recordIDKind] = UInt64(configuration.recordIDKind.rawValue)
+    metadata[.dimension] = UInt64(configuration.dimension)
+    metadata[.connectivity] = UInt64(configuration.connectivity)
+    metadata[.constructionEffort] = UInt64(configuration.constructionEffort)
+    metadata[.searchEffort] = UInt64(configuration.searchEffort)
+    metadata[.seed] = configuration.seed
+    metadata[.slots] = header.slots
+    metadata[.rows] = header.rows
+    metadata[.entrySlot] = UInt64(header.entrySlot)
+    metadata[.entryLayer] = UInt64(header.entryLayer)
+    metadata[.insertions] = header.insertions
+    return metadata
+  }
+
+  private static func int(_ file: SnapshotFile, _ key: SnapshotMetadataKey<UInt64>) throws(SnapshotError) -> Int {
+    Int(clamping: try file.require(key))
+  }
+
+  private static func narrow(_ file: SnapshotFile, _ key: SnapshotMetadataKey<UInt64>) throws(SnapshotError) -> UInt32 {
+    guard let value = UInt32(exactly: try file.require(key)) else {
+      throw file.unusable("its metadata \"\(key.name)\" is over 32 bits")
+    }
+    return value
+  }
+}
+
+extension IndexPart {
+  /// Sections are numbered as the parts are.
+  package var sectionID: SnapshotSectionID { SnapshotSectionID(rawValue) }
+}
+
+extension SnapshotMetadataKey where Value == String {
+  static let collection = Self("collection")
+  static let source = Self("source")
+  static let writer = Self("writer")
+  static let storage = Self("storage")
+  static let metric = Self("metric")
+}
+
+extension SnapshotMetadataKey where Value == Int64 {
+  static let createdAt = Self("created_at")
+}
+
+extension SnapshotMetadataKey where Value == UInt64 {
+  static let systemID = Self("postgres.system_id")
+  static let timeline = Self("postgres.timeline")
+  static let appliedLSN = Self("postgres.applied_lsn")
+  static let recordIDKind = Self("record_id_kind")
+  static let dimension = Self("dimension")
+  static let connectivity = Self("connectivity")
+  static let constructionEffort = Self("construction_effort")
+  static let searchEffort = Self("search_effort")
+  static let seed = Self("seed")
+  static let slots = Self("slots")
+  static let rows = Self("rows")
+  static let entrySlot = Self("entry_slot")
+  static let entryLayer = Self("entry_layer")
+  static let insertions = Self("insertions")
+}

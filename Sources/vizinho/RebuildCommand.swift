@@ -1,0 +1,156 @@
+// `vizinho rebuild`: an index from Postgres.
+//
+// May use: VectorServer, PostgresSource.
+
+import ArgumentParser
+import Foundation
+import PostgresSource
+import VectorIndex
+import VectorServer
+
+struct RebuildCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "rebuild",
+    abstract: "Reads keys and vectors from Postgres, builds the index and writes it to the data directory.",
+    discussion: """
+      Reads a table (in parallel; a partitioned one leaf by leaf) or the result of a query, under one snapshot. Rows whose vector \
+      is NULL are left out, and under the cosine metric those whose vector is zero: the rows that pgvector's own index leaves out.
+
+      What is on disk changes at the very end, in one step. The two newest snapshots of a collection are kept.
+
+      Needs PostgreSQL 15 and pgvector 0.7, or later, and SELECT on the table. Give the password by a passfile (~/.pgpass), by \
+      PGPASSWORD, or in VIZINHO_POSTGRES, rather than where other users of the machine can read it.
+      """)
+
+  @OptionGroup var common: CommonOptions
+  @Option(help: "The folder that holds the collections; made when it is missing.") var dataDir: String?
+  @Option(help: ArgumentHelp("Connection URI or keywords, as libpq takes them.", valueName: "connection"))
+  var postgres: String?
+  @Option(help: "The table to read, as SQL names it: documents, app.documents.") var table: String?
+  @Option(help: ArgumentHelp("A SELECT to read instead of a table; needs --key and --column.", valueName: "sql"))
+  var query: String?
+  @Option(
+    help: ArgumentHelp("The columns that name a row, separated by commas. Default: the primary key.", valueName: "columns"))
+  var key: String?
+  @Option(help: "The column with the vectors. Default: the only one of type vector or halfvec.") var column: String?
+  @Option(help: ArgumentHelp("Only rows for which this SQL condition is true.", valueName: "sql")) var filter: String?
+  @Option(help: "The vectors' dimension, where the column's type does not say it.") var dimension: Int?
+  @Option(help: "The collection's name. Default: the table's, without its schema.") var collection: String?
+  @Option(help: "cosine, inner_product (ip) or l2.") var metric: String?
+  @Option(name: [.customLong("connectivity"), .customLong("m")], help: "Edges a node (M), 2 to 64. Default: 16.")
+  var connectivity: Int?
+  @Option(
+    name: [.customLong("construction-effort"), .customLong("ef-construction")],
+    help: "Candidates considered for them (efConstruction), up to 4096. Default: 200.")
+  var constructionEffort: Int?
+  @Option(
+    name: [.customLong("search-effort"), .customLong("ef")],
+    help: "Candidates that a search keeps when it does not say (ef), up to 10000. Default: 100.")
+  var searchEffort: Int?
+  @Option(help: "Decides the layers of the nodes. Default: 1.") var seed: Int?
+  @Option(help: "Connections that read, up to 64. Default: 2.") var workers: Int?
+  @Option(help: "Threads that build. Default: all cores.") var threads: Int?
+  @Option(help: "Snapshots kept of the collection. Default: 2.") var keepSnapshots: Int?
+  @Flag(help: "Go on to serve the data directory when the rebuild is done.") var serve = false
+  @OptionGroup(title: "With --serve") var serving: ServingOptions
+
+  func run() async throws {
+    let settings = try await common.settings()
+    let plan = try plan(settings)
+    // A bad address should be told before the work, not after it.
+    let server = serve ? try serving.configuration(settings) : nil
+    let directory = try DataDirectory(
+      path: settings.requiredString(dataDir, .dataDir), create: true,
+      keeping: settings.int(keepSnapshots, .keepSnapshots, in: 1...1_000) ?? 2)
+    let rebuild = try Rebuild(plan, into: directory, writer: Vizinho.name)
+    let report = try await Self.watch(rebuild)
+    Self.tell(report)
+    if let server {
+      try await ServeCommand.serve(
+        directory, server, alreadyLoaded: report.collection, logger: serving.logger(settings))
+    }
+  }
+
+  /// Runs a rebuild and draws how far it has come.
+  private static func watch(_ rebuild: Rebuild) async throws -> RebuildReport {
+    let drawing = Task {
+      var line = ProgressLine()
+      while !Task.isCancelled {
+        line.draw(rebuild.progress)
+        try? await Task.sleep(for: .milliseconds(ProgressLine.intervalMilliseconds))
+      }
+      line.end()
+    }
+    let result: Result<RebuildReport, any Error>
+    do {
+      result = .success(try await onOwnThread { try rebuild.run() })
+    } catch {
+      result = .failure(error)
+    }
+    drawing.cancel()
+    await drawing.value
+    return try result.get()
+  }
+
+  private static func tell(_ report: RebuildReport) {
+    let rows = ProgressLine.grouped(report.rows)
+    let left = [(report.nullVectors, "NULL"), (report.zeroVectors, "zero")].filter { $0.0 > 0 }
+      .map { "\(ProgressLine.grouped($0.0)) with a \($0.1) vector left out" }
+    let total = report.readSeconds + report.linkSeconds + report.saveSeconds
+    say(
+      "\(report.collection.name): \(([rows + " rows"] + left).joined(separator: ", ")) in \(seconds(total)) "
+        + "(read \(seconds(report.readSeconds)), linked \(seconds(report.linkSeconds)), "
+        + "saved \(seconds(report.saveSeconds)))")
+    say("in step with \(report.lsn == .unknown ? "an unknown LSN" : "LSN \(report.lsn)")")
+    say("snapshot: \(report.snapshotPath), \(ProgressLine.grouped(report.snapshotBytes)) bytes")
+    for warning in report.warnings { say("warning: \(warning)") }
+  }
+
+  private static func seconds(_ value: Double) -> String { String(format: "%.2f s", value) }
+
+  private func plan(_ settings: Settings) throws -> RebuildPlan {
+    let connection = try ConnectionOptions(settings.requiredString(postgres, .postgres))
+    let table = settings.string(table, .table)
+    let query = settings.string(query, .query)
+    let keys = settings.string(key, .key)?.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+    let column = settings.string(column, .column)
+    let filter = settings.string(filter, .filter)
+    let dimension = try settings.int(dimension, .dimension, in: HNSWConfiguration.dimensionRange)
+    let source: RowSource
+    switch (table, query) {
+    case (let table?, nil):
+      source = .table(
+        TableSource(table, keyColumns: keys, vectorColumn: column, filter: filter, dimension: dimension))
+    case (nil, let query?):
+      guard let keys, let column else {
+        throw ValidationError("--query needs --key and --column: which of its columns are which")
+      }
+      guard filter == nil else { throw ValidationError("--filter is for a table; put the condition into the --query") }
+      source = .query(QuerySource(query, keyColumns: keys, vectorColumn: column, dimension: dimension))
+    default:
+      throw ValidationError("give one of \(SettingKey.table.description) and \(SettingKey.query.description)")
+    }
+    let tableName = table.map { $0.split(separator: ".").last.map(String.init) ?? $0 }
+    guard let name = settings.string(collection, .collection) ?? tableName else {
+      throw ValidationError("a --query needs \(SettingKey.collection.description): the collection's name")
+    }
+    let metricName = try settings.requiredString(metric, .metric)
+    guard let metric = Metric(name: metricName) else {
+      throw ValidationError(
+        "\(SettingKey.metric.description) is \"\(metricName)\"; it must be cosine, inner_product (ip) or l2")
+    }
+    var plan = RebuildPlan(collection: name, connection: connection, source: source, metric: metric)
+    plan.connectivity =
+      try settings.int(connectivity, .connectivity, in: HNSWConfiguration.connectivityRange) ?? plan.connectivity
+    plan.constructionEffort =
+      try settings.int(
+        constructionEffort, .constructionEffort, in: plan.connectivity...HNSWConfiguration.constructionEffortMax)
+      ?? max(plan.connectivity, plan.constructionEffort)
+    plan.searchEffort =
+      try settings.int(searchEffort, .searchEffort, in: HNSWConfiguration.searchEffortRange) ?? plan.searchEffort
+    plan.seed = UInt64(try settings.int(seed, .seed, in: 0...Int.max) ?? 1)
+    plan.workers = try settings.int(workers, .workers, in: 1...BulkReader.workersMax) ?? plan.workers
+    plan.threads = try settings.int(threads, .threads, in: 1...1_024) ?? plan.threads
+    return plan
+  }
+}

@@ -1,0 +1,136 @@
+// `vizinho serve`: answers searches from a data directory.
+//
+// May use: VectorServer, swift-log, swift-service-lifecycle.
+
+import ArgumentParser
+import Foundation
+import Logging
+import ServiceLifecycle
+import VectorIndex
+import VectorServer
+import class VectorServer.Collection
+import VectorWire
+
+/// The options of serving.
+struct ServingOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Where to listen. Default: 127.0.0.1:7733. The protocol has no passwords: think before naming another address.",
+      valueName: "host:port"))
+  var listen: String?
+  @Option(help: "Threads that search. Default: all cores.") var searchThreads: Int?
+  @Option(help: "Threads that read and write sockets. Default: one for every eight cores.") var networkThreads: Int?
+  @Option(help: "Open connections. Default: 512.") var connectionsMax: Int?
+  @Option(help: "Requests in flight on one connection. Default: 256.") var requestsInFlightMax: Int?
+  @Option(help: "Queries in one request. Default: 1024.") var queriesMax: Int?
+  @Option(help: "Bytes of a frame. Default: 16777216.") var frameBytesMax: Int?
+  @Option(help: "The deadline of requests that give none. Default: 30000.") var deadlineMilliseconds: Int?
+  @Option(help: "trace, debug, info, notice, warning, error or critical. Default: info.") var logLevel: String?
+
+  func configuration(_ settings: Settings) throws -> ServerConfiguration {
+    var configuration = ServerConfiguration()
+    configuration.serverName = Vizinho.name
+    if let address = settings.string(listen, .listen) {
+      (configuration.host, configuration.port) = try Address.parse(address, .listen)
+    }
+    func set(_ option: Int?, _ key: SettingKey, _ range: ClosedRange<Int>, _ apply: (Int) -> Void) throws {
+      if let value = try settings.int(option, key, in: range) { apply(value) }
+    }
+    try set(searchThreads, .searchThreads, 1...1_024) { configuration.searchThreads = $0 }
+    try set(networkThreads, .networkThreads, 1...256) { configuration.networkThreads = $0 }
+    try set(connectionsMax, .connectionsMax, 1...65_536) { configuration.connectionsMax = $0 }
+    try set(requestsInFlightMax, .requestsInFlightMax, 1...65_536) { configuration.limits.requestsInFlightMax = $0 }
+    try set(queriesMax, .queriesMax, 1...65_536) { configuration.limits.queriesMax = $0 }
+    try set(frameBytesMax, .frameBytesMax, 1_024...(1 << 30)) { configuration.limits.frameBytesMax = $0 }
+    try set(deadlineMilliseconds, .deadlineMilliseconds, 1...86_400_000) {
+      configuration.defaultDeadline = .milliseconds($0)
+    }
+    return configuration
+  }
+
+  func logger(_ settings: Settings) throws -> Logger {
+    var logger = Logger(label: "vizinho") { StreamLogHandler.standardError(label: $0) }
+    if let name = settings.string(logLevel, .logLevel) {
+      guard let level = Logger.Level(rawValue: name) else {
+        let names = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
+        throw ValidationError("\(SettingKey.logLevel.description) is \"\(name)\"; it must be one of \(names)")
+      }
+      logger.logLevel = level
+    }
+    return logger
+  }
+}
+
+/// `host:port`, with an IPv6 host in brackets.
+enum Address {
+  static func parse(_ text: String, _ key: SettingKey) throws -> (host: String, port: Int) {
+    guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
+      (0...65_535).contains(port)
+    else { throw refusal(text, key) }
+    var host = String(text[..<colon])
+    if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+    guard !host.isEmpty else { throw refusal(text, key) }
+    return (host, port)
+  }
+
+  private static func refusal(_ text: String, _ key: SettingKey) -> ValidationError {
+    ValidationError(
+      "\(key.description) is \"\(text)\"; it must be host:port, such as 127.0.0.1:7733, with a port from 0 to 65535")
+  }
+}
+
+struct ServeCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "serve",
+    abstract: "Loads the collections of a data directory and answers searches until it is told to end.",
+    discussion: """
+      One process owns a data directory. A snapshot that is damaged is named and nothing is served: the message says how to go \
+      back to the one before, deliberately. SIGTERM and SIGINT end it after the answers that are under way.
+      """)
+
+  @OptionGroup var common: CommonOptions
+  @Option(help: "The folder that holds the collections.") var dataDir: String?
+  @OptionGroup var serving: ServingOptions
+
+  func run() async throws {
+    let settings = try await common.settings()
+    let configuration = try serving.configuration(settings)
+    let logger = try serving.logger(settings)
+    let directory = try DataDirectory(path: settings.requiredString(dataDir, .dataDir), create: false)
+    try await Self.serve(directory, configuration, alreadyLoaded: nil, logger: logger)
+  }
+
+  /// Loads what is not loaded yet, and serves until a signal.
+  static func serve(
+    _ directory: DataDirectory, _ configuration: ServerConfiguration, alreadyLoaded: Collection?,
+    logger: Logger
+  ) async throws {
+    let catalog = CollectionCatalog(alreadyLoaded.map { [$0] } ?? [])
+    for name in try directory.collectionNames() where name != alreadyLoaded?.name {
+      let clock = ContinuousClock()
+      let start = clock.now
+      let loaded = try await onOwnThread { try directory.load(name, threads: ProcessInfo.processInfo.activeProcessorCount) }
+      guard let loaded else { continue }
+      catalog.publish(loaded)
+      logger.info(
+        "loaded",
+        metadata: [
+          "collection": "\(name)", "rows": "\(loaded.index.count)",
+          "seconds": "\(String(format: "%.3f", (clock.now - start) / .seconds(1)))",
+        ])
+    }
+    guard !catalog.all.isEmpty else {
+      throw ValidationError(
+        "the data directory \(directory.path) holds no collection; make one with `vizinho rebuild`")
+    }
+    let server = try VectorServer(configuration: configuration, catalog: catalog, logger: logger)
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: [.init(service: server)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+    do {
+      try await group.run()
+    } catch let error as ServiceGroupError {
+      throw error
+    }
+  }
+}

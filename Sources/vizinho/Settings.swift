@@ -1,0 +1,128 @@
+// Where settings come from: options, then environment, then file; and what is said when one is wrong.
+//
+// May use: swift-configuration; Foundation, to look at the file's keys.
+
+import ArgumentParser
+import Configuration
+import Foundation
+import SystemPackage
+
+/// The settings that can be given outside the command line too. The raw value is the key in the file; in the environment it
+/// is written in capitals with `VIZINHO_` before it, and on the command line with dashes.
+enum SettingKey: String, CaseIterable {
+  case dataDir = "data_dir"
+  case logLevel = "log_level"
+  // serve
+  case listen
+  case searchThreads = "search_threads"
+  case networkThreads = "network_threads"
+  case connectionsMax = "connections_max"
+  case requestsInFlightMax = "requests_in_flight_max"
+  case queriesMax = "queries_max"
+  case frameBytesMax = "frame_bytes_max"
+  case deadlineMilliseconds = "deadline_milliseconds"
+  // rebuild
+  case postgres
+  case collection
+  case table
+  case query
+  case key
+  case column
+  case filter
+  case dimension
+  case metric
+  case connectivity
+  case constructionEffort = "construction_effort"
+  case searchEffort = "search_effort"
+  case seed
+  case workers
+  case threads
+  case keepSnapshots = "keep_snapshots"
+  // query
+  case server
+
+  var environmentName: String { "VIZINHO_" + rawValue.uppercased() }
+  var optionName: String { "--" + rawValue.replacingOccurrences(of: "_", with: "-") }
+  /// As a message names it: by all three.
+  var description: String { "\(optionName) (\(environmentName), \"\(rawValue)\" in the file)" }
+}
+
+/// The settings of one run.
+struct Settings {
+  private let environment: [String: String]
+  private let outside: ConfigReader
+
+  /// - Parameter file: the JSON file's path, if there is one.
+  /// - Throws: `ValidationError` for a file that cannot be read, or has a key that is none.
+  init(file: String?) async throws {
+    let prefix = "VIZINHO_"
+    environment = ProcessInfo.processInfo.environment.filter { $0.key.hasPrefix(prefix) }
+    let stripped = Dictionary(
+      uniqueKeysWithValues: environment.map { (String($0.key.dropFirst(prefix.count)), $0.value) })
+    var providers: [any ConfigProvider] = [EnvironmentVariablesProvider(environmentVariables: stripped)]
+    if let file = file ?? environment["VIZINHO_CONFIG"] {
+      try Self.checkKeys(of: file)
+      providers.append(try await FileProvider<JSONSnapshot>(filePath: FilePath(file)))
+    }
+    outside = ConfigReader(providers: providers)
+  }
+
+  /// A key that nobody reads is a typing error that nobody notices.
+  private static func checkKeys(of file: String) throws {
+    guard let data = FileManager.default.contents(atPath: file) else {
+      throw ValidationError("--config: the file \(file) cannot be read")
+    }
+    guard let object = try? JSONSerialization.jsonObject(with: data), let settings = object as? [String: Any] else {
+      throw ValidationError("--config: \(file) is not a JSON object such as {\"data_dir\": \"data\"}")
+    }
+    for (key, value) in settings {
+      guard SettingKey(rawValue: key) != nil else {
+        let known = SettingKey.allCases.map(\.rawValue).joined(separator: ", ")
+        throw ValidationError("--config: \(file) has the key \"\(key)\", which is no setting. Settings: \(known)")
+      }
+      guard value is String || value is NSNumber else {
+        throw ValidationError("--config: \"\(key)\" in \(file) must be a string or a number")
+      }
+    }
+  }
+
+  func string(_ option: String?, _ key: SettingKey) -> String? {
+    option ?? outside.string(forKey: ConfigKey([key.rawValue])) ?? number(key).map { String($0) }
+  }
+
+  func requiredString(_ option: String?, _ key: SettingKey) throws -> String {
+    guard let value = string(option, key), !value.isEmpty else {
+      throw ValidationError("\(key.description) is missing")
+    }
+    return value
+  }
+
+  /// A number in a range, or nil when nothing gives one.
+  func int(_ option: Int?, _ key: SettingKey, in range: ClosedRange<Int>) throws -> Int? {
+    let value: Int
+    if let option {
+      value = option
+    } else if let number = number(key) {
+      value = number
+    } else if let text = outside.string(forKey: ConfigKey([key.rawValue])) {
+      throw ValidationError("\(key.description) is \"\(text)\"; it must be a whole number")
+    } else {
+      return nil
+    }
+    guard range.contains(value) else {
+      throw ValidationError(
+        "\(key.description) is \(value); it must be from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return value
+  }
+
+  private func number(_ key: SettingKey) -> Int? { outside.int(forKey: ConfigKey([key.rawValue])) }
+}
+
+/// The options that every subcommand has.
+struct CommonOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("A JSON file with settings.", valueName: "file"))
+  var config: String?
+
+  func settings() async throws -> Settings { try await Settings(file: config) }
+}
