@@ -1,10 +1,8 @@
 // Clients that do not play by the rules, and the ends of connections.
 
 import Foundation
-import Logging
 import NIOCore
 import NIOPosix
-import ServiceLifecycle
 import TestSupport
 import Testing
 import VectorClient
@@ -163,71 +161,15 @@ import VectorWire
       let third = try await RawClient(port: port)
       try await third.expectEnd(.connectionLimit, requestID: 0)
       await first.close()
-      // The place is free as soon as the server has seen the end; until then the answer is the same.
-      var fourth: RawClient?
-      while fourth == nil {
-        let attempt = try await RawClient(port: port)
-        try? await attempt.send(Hello(client: "again").frame(requestID: 0))
-        if await attempt.next()?.header.kind == .welcome { fourth = attempt } else { await attempt.close() }
-      }
+      let fourth = try await admitted(port)
       try await second.send(Ping(), 1)
       #expect(await second.next()?.header.kind == .pong)
-      await fourth?.close()
+      await fourth.close()
       await second.close()
     }
   }
 
-  // MARK: The server's end
-
-  @Test func shutdownWhileBusyAnswersWhatIsInFlight() async throws {
-    var configuration = ServerConfiguration()
-    configuration.port = 0
-    configuration.searchThreads = 1
-    configuration.limits.queriesMax = BusyWork.queriesMax
-    let (ports, continuation) = AsyncStream<Int>.makeStream()
-    var logger = Logger(label: "test")
-    logger.logLevel = .critical
-    let server = try VectorServer(
-      configuration: configuration, catalog: CollectionCatalog([try BusyWork.collection.get()]), logger: logger
-    ) { continuation.yield($0) }
-    let group = ServiceGroup(
-      configuration: .init(
-        services: [.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup)], logger: logger))
-    let running = Task { try await group.run() }
-    let port = try #require(await ports.first { _ in true })
-
-    let idle = try await RawClient.greeted(port: port)
-    let busy = try await RawClient.greeted(port: port)
-    var bytes = ByteBuffer()
-    for id: UInt32 in 1...3 { BusyWork.request(queries: 2_000).encodeFrame(into: &bytes, requestID: id) }
-    Ping().encodeFrame(into: &bytes, requestID: 9)
-    try await busy.send(bytes)
-    // Once the ping is answered, the three before it are in flight, or answered already on a fast machine.
-    var answered: [UInt32] = []
-    while let frame = await busy.next(), frame.header.kind != .pong { answered.append(frame.header.requestID) }
-    await group.triggerGracefulShutdown()
-    try await idle.expectEnd(.shuttingDown, requestID: 0)
-    while answered.count < 3 {
-      let reply = try #require(await busy.next())
-      #expect(reply.header.kind == .searchReply)
-      answered.append(reply.header.requestID)
-    }
-    #expect(answered == [1, 2, 3])
-    try await busy.expectEnd(.shuttingDown, requestID: 0)
-    try await running.value
-    await #expect(throws: (any Error).self) { _ = try await RawClient(port: port) }
-  }
-
-  @Test func cancellationEndsEverythingAtOnce() async throws {
-    let raw = try await withServer(
-      [try BusyWork.collection.get()], .test({ $0.limits.queriesMax = BusyWork.queriesMax })
-    ) { _, port in
-      let raw = try await RawClient.greeted(port: port)
-      for id: UInt32 in 1...10 { try await raw.send(BusyWork.request(), id) }
-      return raw
-    }
-    while let frame = await raw.next() { #expect(frame.header.kind == .error || frame.header.kind == .searchReply) }
-  }
+  // MARK: Configuration
 
   @Test func anAddressThatIsTaken() async throws {
     try await withServer([]) { _, port in

@@ -1,13 +1,15 @@
 // A server on a free port of loopback with a small real index, and a client that speaks raw bytes to it.
 
+import Dispatch
+import Foundation
 import Logging
 import NIOCore
 import NIOPosix
 import TestSupport
 import Testing
-import VectorIndex
 import VectorWire
 
+@testable import VectorIndex
 @testable import VectorServer
 
 func randomVectors(_ count: Int, dimension: Int, seed: UInt64) -> [[Float]] {
@@ -37,15 +39,44 @@ func recordID(_ row: Int, _ kind: RecordIDKind) -> RecordID {
   }
 }
 
-/// A request that keeps a search thread busy for long enough to act meanwhile: thousands of scans of every row, between
-/// which deadlines and cancellations are looked at.
-struct BusyWork {
-  static let collection = Result { try makeCollection("busy", rows: 1_000, dimension: 32) }
-  static func request(queries: Int = queriesMax) -> SearchRequest {
-    let vectors = QueryVectors([[Float]](repeating: [Float](repeating: 1, count: 32), count: queries))
-    return SearchRequest(collection: "busy", vectors: vectors.unsafelyUnwrapped, k: 1, isExact: true)  // equal lengths
+/// Holds search threads for as long as a test wants: statistics wait for the index's writer, and the gate is one.
+///
+/// What a test says about requests in flight is then true on any machine at any load.
+final class Gate: Sendable {
+  /// Ask for its statistics to hold a search thread.
+  let collection: Collection
+  private let leave = DispatchSemaphore(value: 0)
+
+  /// Closes the gate.
+  init() async throws {
+    let collection = try makeCollection("gate", rows: 1)
+    self.collection = collection
+    let leave = leave
+    await withCheckedContinuation { entered in
+      // A thread of its own: it stands still with a lock in its hand.
+      Thread.detachNewThread {
+        collection.index.withWriter { _ in
+          entered.resume()
+          leave.wait()
+        }
+      }
+    }
   }
-  static let queriesMax = 4_000
+
+  /// Once, or the threads behind it never end.
+  func open() { leave.signal() }
+
+  var request: StatisticsRequest { StatisticsRequest(collection: "gate") }
+}
+
+/// A request that takes a while: thousands of scans of every row, between which deadlines are looked at.
+struct LongWork {
+  static let collection = Result { try makeCollection("long", rows: 1_000, dimension: 32) }
+  static let queries = 4_000
+  static var request: SearchRequest {
+    let vectors = QueryVectors([[Float]](repeating: [Float](repeating: 1, count: 32), count: queries))
+    return SearchRequest(collection: "long", vectors: vectors.unsafelyUnwrapped, k: 1, isExact: true)  // equal lengths
+  }
 }
 
 extension ServerConfiguration {
@@ -164,4 +195,15 @@ final class RawClient: Sendable {
 
   func close() async { try? await channel.close().get() }
   var isActive: Bool { channel.isActive }
+}
+
+/// Connects as soon as there is a place: the server takes a moment to see that a client has gone.
+func admitted(_ port: Int) async throws -> RawClient {
+  while true {
+    let attempt = try await RawClient(port: port)
+    // Who is refused may be told so before the Hello has left.
+    try? await attempt.send(Hello(client: "again"), 0)
+    if await attempt.next()?.header.kind == .welcome { return attempt }
+    await attempt.close()
+  }
 }
