@@ -80,6 +80,7 @@ public final class BulkReader: Sendable {
       state.hasRead = true
       return state.described
     }
+    let source = described.map { self.source.with(dimension: $0.dimension) } ?? self.source
     let snapshot = try ExportedSnapshot.take(
       options, source, stop: stop, patienceSeconds: snapshotPatienceSeconds)
     try Self.check(snapshot.description, against: described)

@@ -10,6 +10,15 @@ public enum RowSource: Hashable, Sendable {
   case query(QuerySource)
 }
 
+extension RowSource {
+  /// The same source, once its dimension is known: a query need not run again to tell it.
+  func with(dimension: Int) -> RowSource {
+    guard case .query(var query) = self else { return self }
+    query.dimension = dimension
+    return .query(query)
+  }
+}
+
 /// A table with a `vector` or `halfvec` column. With inheritance children or partitions, their rows belong to it.
 public struct TableSource: Hashable, Sendable {
   /// The name as SQL writes it: `documents`, `app.documents`, `"Odd Name"`. Without a schema, the role's search path

@@ -35,6 +35,28 @@ struct BulkReadSpeed {
     }
   }
 
+  /// The decoder alone, fed with one row a chunk from memory, as libpq would.
+  @Test(arguments: [(384, VectorType.vector), (768, .vector), (768, .halfvec)])
+  func decodedRowsPerSecond(dimension: Int, type: VectorType) throws {
+    let layout = RowLayout(keyTypes: [.bigint], vectorType: type, dimension: dimension)
+    let header = CopyStream().bytes
+    var stream = CopyStream()
+    stream.append(.int64(1), (0..<dimension).map { Float($0) / 1_024 }, layout)
+    let row = Array(stream.bytes[header.count...])
+    for _ in 0..<3 {
+      var decoder = BinaryCopyDecoder(layout: layout)
+      var batch = RowBatch(dimension: dimension)
+      try header.withUnsafeBytes { try decoder.decode($0, into: &batch) }
+      let start = ContinuousClock.now
+      for number in 0..<Self.rows {
+        try row.withUnsafeBytes { try decoder.decode($0, into: &batch) }
+        if number % 2_048 == 2_047 { batch = RowBatch(dimension: dimension) }
+      }
+      report("decoder alone, \(type)(\(dimension))", ContinuousClock.now - start)
+      #expect(decoder.rowCount == Self.rows)
+    }
+  }
+
   private func measurePsql(_ database: LiveDatabase) throws {
     let environment = ProcessInfo.processInfo.environment
     guard let url = environment["VIZINHO_TEST_POSTGRES"] else { return }

@@ -38,6 +38,7 @@ struct ExportedSnapshot {
 
     // The refusals come from here, before anything is locked.
     var description = try Preflight(holder, source).run()
+    let source = source.with(dimension: description.dimension)
     try lock.query("BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY")
     try lockTables(source, description, lock)
 

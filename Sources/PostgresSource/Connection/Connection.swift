@@ -260,9 +260,9 @@ extension Connection {
 
   private static func trimmed(_ text: UnsafePointer<CChar>?) -> String {
     guard let text else { return "no reason given" }
-    let lines = String(cString: text).split(whereSeparator: \.isNewline)
-    let words = lines.map { $0.drop(while: \.isWhitespace) }.filter { !$0.isEmpty }
-    var message = words.joined(separator: "; ")
+    // The lines that libpq indents are its advice; these messages have their own.
+    let lines = String(cString: text).split(whereSeparator: \.isNewline).filter { $0.first != "\t" }
+    var message = lines.joined(separator: "; ")
     while message.hasSuffix(".") { message.removeLast() }
     return message.isEmpty ? "the server closed it" : message
   }
