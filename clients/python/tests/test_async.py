@@ -118,6 +118,7 @@ def test_large_requests_wait_for_each_other_rather_than_for_memory() -> None:
 
     def script(peer: Peer) -> None:
         peer.welcome()
+        peer.answer(peer.read())
         go_on.wait(20)
         peer.serve()
 
@@ -125,8 +126,9 @@ def test_large_requests_wait_for_each_other_rather_than_for_memory() -> None:
 
     async def main(address: str) -> None:
         async with AsyncClient(address) as client:
+            await client.connect()
             tasks = [asyncio.create_task(client.search("d", queries, 1)) for _ in range(20)]
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0)
             assert client._link._connection is not None
             unsent = client._link._connection.transport.get_write_buffer_size()
             assert unsent <= 2 * queries.nbytes
