@@ -15,7 +15,7 @@ from vizinho import AsyncClient, Client, SearchResult
 Call = Callable[[Any], Any]
 
 #: Long enough for this machine to answer, short enough to wait for its end.
-SHORT = 0.3
+SHORT = 0.5
 
 
 class Driver:

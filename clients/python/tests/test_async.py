@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from fake_server import CANCEL, SEARCH, FakeServer, Peer, honest, welcome_body
+from fake_server import CANCEL, PING, SEARCH, FakeServer, Peer, honest, welcome_body
 from vizinho import AsyncClient, InvalidRequest, RequestTimeout
 
 T = TypeVar("T")
@@ -95,22 +95,27 @@ def test_cancelling_all_while_there_is_no_connection() -> None:
 
 
 def test_wait_for_and_the_clients_own_timeout_agree() -> None:
-    def silent(peer: Peer) -> None:
+    cancelled_twice = threading.Event()
+
+    def script(peer: Peer) -> None:
         peer.welcome()
-        while True:
-            peer.read()
+        peer.answer(peer.read())
+        assert [peer.read().kind for _ in range(4)] == [PING, CANCEL, PING, CANCEL]
+        cancelled_twice.set()
+        peer.serve()
 
     async def main(address: str) -> None:
         async with AsyncClient(address) as client:
+            await client.connect()
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(client.ping(), 0.1)
             with pytest.raises(RequestTimeout) as caught:
                 await client.ping(timeout=0.1)
             assert isinstance(caught.value, TimeoutError)
+            assert await asyncio.to_thread(cancelled_twice.wait, 20)
 
-    with FakeServer(silent) as server:
+    with FakeServer(script) as server:
         run(main(server.address))
-        assert len(server.asked(CANCEL)) == 2
 
 
 def test_large_requests_wait_for_each_other_rather_than_for_memory() -> None:
@@ -118,6 +123,7 @@ def test_large_requests_wait_for_each_other_rather_than_for_memory() -> None:
 
     def script(peer: Peer) -> None:
         peer.welcome()
+        peer.answer(peer.read())
         go_on.wait(20)
         peer.serve()
 
@@ -125,8 +131,9 @@ def test_large_requests_wait_for_each_other_rather_than_for_memory() -> None:
 
     async def main(address: str) -> None:
         async with AsyncClient(address) as client:
+            await client.connect()
             tasks = [asyncio.create_task(client.search("d", queries, 1)) for _ in range(20)]
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0)
             assert client._link._connection is not None
             unsent = client._link._connection.transport.get_write_buffer_size()
             assert unsent <= 2 * queries.nbytes

@@ -15,15 +15,16 @@ import pytest
 from driving import SHORT, Driver, is_answer_for, one, search_for
 from fake_server import (
     CANCEL,
-    HELLO,
     SEARCH,
     SEARCH_REPLY,
+    Asked,
     FakeServer,
     Peer,
     answer_to,
     error_body,
     frame,
     honest,
+    read_search,
     welcome_body,
 )
 from vizinho import (
@@ -123,10 +124,8 @@ def test_nobody_listens(driver: Driver) -> None:
 
 
 def test_a_server_that_never_says_welcome(driver: Driver) -> None:
-    with FakeServer(read_only) as server:
-        with pytest.raises(ConnectionFailed, match="welcome"):
-            one(driver, server, connect_timeout=0.1, retries=1)
-        assert len(server.asked(HELLO)) == 2
+    with FakeServer(read_only) as server, pytest.raises(ConnectionFailed, match="welcome"):
+        one(driver, server, connect_timeout=0.1, retries=1)
 
 
 def test_a_host_that_is_not_there(driver: Driver) -> None:
@@ -202,6 +201,46 @@ def test_waiting_for_room_ends_in_time(driver: Driver) -> None:
         assert len(server.asked(SEARCH)) == 1
         all_gave_up.set()  # and the one that was sent is answered, which frees its place
         assert is_answer_for(4, driver.call(client, search_for(4)))
+
+
+def test_a_request_that_was_never_sent_leaves_nothing_behind(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.welcome(welcome_body(in_flight_max=2))
+        peer.answer(peer.read())
+        go_on.wait(20)
+        pair: list[Asked] = []
+        while len(pair) < 2:
+            asked = peer.read()
+            if asked.kind == SEARCH and read_search(asked.body).k == 3:
+                pair.append(asked)
+            else:
+                peer.answer(asked)
+        for asked in pair:
+            peer.answer(asked)
+        peer.serve()
+
+    large = np.zeros((390, 10_000), np.float32)
+    with FakeServer(script) as server:
+        client = driver.client(server.address)
+        driver.call(client, search_for(1))
+        release = threading.Timer(2 * SHORT, go_on.set)
+        release.start()
+        sent, unsent = driver.run(
+            client, lambda c: c.search("d", large, 1), search_for(2, k=1, timeout=SHORT)
+        )
+        release.join()
+        assert len(sent) == 390
+        assert isinstance(unsent, RequestTimeout)
+        # A trace of it would be taken for an overdue answer, or for one of two requests in flight.
+        monkeypatch.setattr(_session, "SILENCE_SECONDS_MAX", 0.0)
+        results = driver.run(client, search_for(3, timeout=5), search_for(4, timeout=5))
+        assert is_answer_for(3, results[0])
+        assert is_answer_for(4, results[1])
+        assert len(server.peers) == 1
 
 
 def test_a_client_reads_while_it_cannot_write(driver: Driver) -> None:

@@ -176,6 +176,8 @@ class Link:
     async def _shake_hands(self, connection: _Connection) -> None:
         loop = connection.loop
         await loop.create_connection(lambda: connection, self.options.host, self.options.port)
+        if connection.failure is not None:  # the server spoke first, and not well
+            raise twin(connection.failure)
         hello = _requests.hello(self.options.name)
         pending = _Pending(hello, loop.create_future(), math.inf, retries_left=0)
         connection.send(pending)

@@ -77,6 +77,10 @@ class Session(Generic[W]):
         self._abandoned[request_id] = now
         return True
 
+    def forget(self, request_id: int) -> None:
+        """This request was never sent, so that no reply will come."""
+        self._waiting.pop(request_id, None)
+
     def receive(self, count: int, now: float) -> Iterator[tuple[W, _wire.Frame | ServerError]]:
         """Takes note of `count` bytes that were put into `buffer()`; yields who got which answer.
 

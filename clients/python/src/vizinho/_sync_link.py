@@ -214,6 +214,11 @@ class _Connection:
         try:
             milliseconds = deadline_milliseconds(deadline - time.monotonic())
             self._write(*frame_parts(request, request_id, milliseconds), deadline)
+        except BaseException:
+            with self._lock:
+                self._session.forget(request_id)
+            raise
+        try:
             with self._lock:
                 self._wait(lambda: waiter.answer is not None, waiter, deadline)
         except BaseException:
@@ -237,6 +242,7 @@ class _Connection:
                 self._write_lock.release()
 
     def _write(self, head: bytes, tail: memoryview, deadline: float) -> None:
+        """Sends all of it. When it raises, nothing was sent, or the connection has ended."""
         if not self._write_lock.acquire(timeout=_seconds_left(deadline)):
             raise RequestTimeout("the request could not be sent in time")
         whole = left = len(head) + len(tail)
