@@ -32,9 +32,9 @@ import Testing
     let command = "exec 9<>'\(folder.file("LOCK"))'; flock -n 9 && echo $$ >&9 && echo $$ && exec sleep 60"
     let output = try #require(popen(command, "r"))
     defer { pclose(output) }
-    var line = [CChar](repeating: 0, count: 32)
-    try #require(fgets(&line, Int32(line.count), output) != nil)
-    let holder = try #require(pid_t(String(cString: line).trimmingCharacters(in: .newlines)))
+    var digits: [UInt8] = []
+    while let byte = UInt8(exactly: fgetc(output)), byte != UInt8(ascii: "\n") { digits.append(byte) }
+    let holder = try #require(pid_t(String(decoding: digits, as: UTF8.self)))
     defer { kill(holder, SIGKILL) }
 
     let error = snapshotError { _ = try DataDirectoryLock(path: folder.path) }
