@@ -17,8 +17,9 @@ public final class DataDirectoryLock: Sendable {
   ///
   /// - Throws: ``SnapshotError/Code/locked`` with the holder's process id; ``SnapshotError/Code/io``.
   public init(path: String) throws(SnapshotError) {
-    self.path = path
     let lockPath = "\(path)/LOCK"
+    // The properties are set last: an initializer that throws after that would run `deinit`, on a closed descriptor.
+    let file: Int32
     do throws(SystemError) {
       try FileSystem.posix.createFolder(path)
       file = try Self.open(lockPath)
@@ -43,6 +44,8 @@ public final class DataDirectoryLock: Sendable {
           + "Stop it, or choose another data directory.", errorNumber: error.number)
     }
     Self.write(holder: getpid(), to: file)
+    self.path = path
+    self.file = file
   }
 
   deinit {

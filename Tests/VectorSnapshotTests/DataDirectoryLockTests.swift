@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Testing
 
 @testable import VectorSnapshot
@@ -32,9 +33,9 @@ import Testing
     let command = "exec 9<>'\(folder.file("LOCK"))'; flock -n 9 && echo $$ >&9 && echo $$ && exec sleep 60"
     let output = try #require(popen(command, "r"))
     defer { pclose(output) }
-    var line = [CChar](repeating: 0, count: 32)
-    try #require(fgets(&line, Int32(line.count), output) != nil)
-    let holder = try #require(pid_t(String(cString: line).trimmingCharacters(in: .newlines)))
+    var digits: [UInt8] = []
+    while let byte = UInt8(exactly: fgetc(output)), byte != UInt8(ascii: "\n") { digits.append(byte) }
+    let holder = try #require(pid_t(String(decoding: digits, as: UTF8.self)))
     defer { kill(holder, SIGKILL) }
 
     let error = snapshotError { _ = try DataDirectoryLock(path: folder.path) }
@@ -53,6 +54,34 @@ import Testing
     #expect(truncate(folder.file("LOCK"), 0) == 0)
     let error = snapshotError { _ = try DataDirectoryLock(path: folder.path) }
     #expect(error?.code == .locked && error?.message.contains("another process") == true)
+    withExtendedLifetime(lock) {}
+  }
+
+  /// A refused attempt closes its own descriptor, once: a second `close`, or the truncation that a release does, would
+  /// hit whatever file another thread has opened under the same number in between.
+  @Test func refusedAttemptsLeaveTheFilesOfOtherThreadsAlone() throws {
+    let lock = try DataDirectoryLock(path: folder.file("data"))
+    let content: [UInt8] = [1, 2, 3]
+    try writeFile(folder.file("bystander"), content)
+    let (data, bystander) = (folder.file("data"), folder.file("bystander"))
+    let turn = Atomic<Int>(0)
+    let damage = Mutex<[String]>([])
+    WorkerThreads.run(4) {
+      let isAttempting = turn.add(1, ordering: .relaxed).oldValue % 2 == 0
+      for _ in 0..<3_000 {
+        if isAttempting {
+          let error = snapshotError { _ = try DataDirectoryLock(path: data) }
+          if error?.code != .locked { damage.withLock { $0.append("\(String(describing: error))") } }
+        } else {
+          let file = open(bystander, O_RDWR | O_CLOEXEC)
+          let end = lseek(file, 0, SEEK_END)
+          let status = close(file)
+          if end != content.count || status != 0 { damage.withLock { $0.append("length \(end), close \(status)") } }
+        }
+      }
+    }
+    #expect(damage.withLock { $0 } == [])
+    #expect(try readFile(folder.file("data/LOCK")) == Array("\(getpid())\n".utf8))
     withExtendedLifetime(lock) {}
   }
 

@@ -96,6 +96,39 @@ import Testing
     #expect(error?.message.contains("no possible block of section 1") == true)
   }
 
+  /// Bytes between the last block and the table that belong to nothing.
+  @Test func aGapBeforeTheTableIsRefused() throws {
+    try Sample.write([SampleSection(id: 1, elementSize: 4, bytes: Sample.counters(4_096))], to: path)
+    let honest = SnapshotBytes(bytes: try readFile(path))
+    var changed = honest
+    changed.set(changed.blockEntry(0) + 8, u32: changed.u32(changed.blockEntry(0) + 8) - 1)
+    changed.reseal(like: honest)
+    try writeFile(path, changed.bytes)
+    let error = snapshotError { _ = try SnapshotFile(path: path) }
+    #expect(error?.code == .corrupted)
+    #expect(error?.message.contains("do not end where the table begins") == true)
+  }
+
+  /// A faultless LZ4 block that holds fewer bytes than the table says.
+  @Test func aBlockThatExpandsToTooLittleIsRefused() throws {
+    var changed = original
+    let entry = changed.blockEntry(0)
+    let (offset, length) = (Int(changed.u64(entry)), Int(changed.u32(entry + 8)))
+    // Literals alone: a token, their count less 15 in bytes of 255 and a rest, and themselves.
+    let literals = (15..<length).first { 1 + ($0 - 15) / 255 + 1 + $0 == length }
+    let count = try #require(literals)
+    let block =
+      [0xF0] + [UInt8](repeating: 255, count: (count - 15) / 255) + [UInt8((count - 15) % 255)]
+      + [UInt8](repeating: 7, count: count)
+    changed.bytes.replaceSubrange(offset..<(offset + length), with: block)
+    changed.set(entry + 16, u32: CRC32C.checksum(block))
+    changed.reseal(like: original)
+    try writeFile(path, changed.bytes)
+    let error = snapshotError { try SnapshotFile(path: path).verify(threads: 1) }
+    #expect(error?.code == .corrupted && error?.location?.block == 0)
+    #expect(error?.message.contains("cannot be decompressed") == true)
+  }
+
   @Test func resealingAloneChangesNothing() throws {
     var same = original
     same.reseal(like: original)

@@ -34,6 +34,8 @@ final class FileDescriptor: Sendable {
   /// Fills `target` from `offset`.
   /// - Returns: the bytes read: fewer than asked for only when the file ends.
   func read(at offset: Int, into target: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int {
+    // The descriptor must not be closed between the last look at its number and the end of the call.
+    defer { withExtendedLifetime(self) {} }
     var done = 0
     while done < target.count {
       let rest = UnsafeMutableRawBufferPointer(rebasing: target[done...])
