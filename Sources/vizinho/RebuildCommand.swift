@@ -27,13 +27,15 @@ struct RebuildCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Connection URI or keywords, as libpq takes them.", valueName: "connection"))
   var postgres: String?
   @Option(help: "The table to read, as SQL names it: documents, app.documents.") var table: String?
-  @Option(help: ArgumentHelp("A SELECT to read instead of a table; needs --key and --column.", valueName: "sql"))
+  @Option(help: ArgumentHelp("A SELECT to read instead of a table; needs --id-columns and --vector-column.", valueName: "sql"))
   var query: String?
   @Option(
     help: ArgumentHelp("The columns that name a row, separated by commas. Default: the primary key.", valueName: "columns"))
-  var key: String?
-  @Option(help: "The column with the vectors. Default: the only one of type vector or halfvec.") var column: String?
-  @Option(help: ArgumentHelp("Only rows for which this SQL condition is true.", valueName: "sql")) var filter: String?
+  var idColumns: String?
+  @Option(help: "The column with the vectors. Default: the only one of type vector or halfvec.") var vectorColumn: String?
+  @Option(
+    name: .customLong("where"), help: ArgumentHelp("Only rows for which this SQL condition is true.", valueName: "sql"))
+  var condition: String?
   @Option(help: "The vectors' dimension, where the column's type does not say it.") var dimension: Int?
   @Option(help: "The collection's name. Default: the table's, without its schema.") var collection: String?
   @Option(help: "cosine, inner_product (ip) or l2.") var metric: String?
@@ -112,9 +114,9 @@ struct RebuildCommand: AsyncParsableCommand {
     let connection = try ConnectionOptions(settings.requiredString(postgres, .postgres))
     let table = settings.string(table, .table)
     let query = settings.string(query, .query)
-    let keys = settings.string(key, .key)?.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
-    let column = settings.string(column, .column)
-    let filter = settings.string(filter, .filter)
+    let keys = settings.string(idColumns, .idColumns)?.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+    let column = settings.string(vectorColumn, .vectorColumn)
+    let filter = settings.string(condition, .condition)
     let dimension = try settings.int(dimension, .dimension, in: HNSWConfiguration.dimensionRange)
     let source: RowSource
     switch (table, query) {
@@ -123,9 +125,9 @@ struct RebuildCommand: AsyncParsableCommand {
         TableSource(table, keyColumns: keys, vectorColumn: column, filter: filter, dimension: dimension))
     case (nil, let query?):
       guard let keys, let column else {
-        throw ValidationError("--query needs --key and --column: which of its columns are which")
+        throw ValidationError("--query needs --id-columns and --vector-column: which of its columns are which")
       }
-      guard filter == nil else { throw ValidationError("--filter is for a table; put the condition into the --query") }
+      guard filter == nil else { throw ValidationError("--where is for a table; put the condition into the --query") }
       source = .query(QuerySource(query, keyColumns: keys, vectorColumn: column, dimension: dimension))
     default:
       throw ValidationError("give one of \(SettingKey.table.description) and \(SettingKey.query.description)")

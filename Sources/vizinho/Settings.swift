@@ -26,9 +26,9 @@ enum SettingKey: String, CaseIterable {
   case collection
   case table
   case query
-  case key
-  case column
-  case filter
+  case idColumns = "id_columns"
+  case vectorColumn = "vector_column"
+  case condition = "where"
   case dimension
   case metric
   case connectivity
