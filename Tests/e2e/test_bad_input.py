@@ -36,7 +36,7 @@ def test_an_unknown_subcommand_is_refused() -> None:
 
 def test_an_unknown_metric_says_what_is_allowed(sample_database: str, tmp_path: pathlib.Path) -> None:
     message = refusal("rebuild", "--data-dir", tmp_path, *source(sample_database, metric="hamming"))
-    for word in ("metric", "hamming", "cosine", "l2"):
+    for word in ("metric", "hamming", "cosine", "inner_product", "l2"):
         assert word in message
 
 

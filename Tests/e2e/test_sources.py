@@ -14,7 +14,7 @@ from pgvector.psycopg import register_vector
 from psycopg import sql
 
 ROWS, DIMENSION, K = 500, 24, 10
-OPERATORS: dict[str, LiteralString] = {"cosine": "<=>", "ip": "<#>", "l2": "<->"}
+OPERATORS: dict[str, LiteralString] = {"cosine": "<=>", "inner_product": "<#>", "l2": "<->"}
 
 
 def make_table(url: str, table: str, element_type: LiteralString, key: LiteralString, rows: int = ROWS) -> None:
@@ -65,10 +65,10 @@ def pgvector_answer(url: str, table: str, key: str, metric: str, query: NDArray[
     ("element_type", "key", "metric"),
     [
         ("vector", "bigint", "cosine"),
-        ("vector", "integer", "ip"),
+        ("vector", "integer", "inner_product"),
         ("vector", "uuid", "l2"),
         ("halfvec", "text", "cosine"),
-        ("halfvec", "composite", "ip"),
+        ("halfvec", "composite", "inner_product"),
         ("halfvec", "bigint", "l2"),
     ],
 )

@@ -11,7 +11,7 @@ python_environment() {
     printf '%s\n' "$@"
     for argument in "$@"; do
       if [[ -f $argument ]]; then cat "$argument"; fi
-      if [[ -f $argument/pyproject.toml ]]; then cat "$argument/pyproject.toml"; fi
+      if [[ -f ${argument%%\[*}/pyproject.toml ]]; then cat "${argument%%\[*}/pyproject.toml"; fi
     done
   )
   stamp=$folder/vizinho-installed
@@ -37,6 +37,6 @@ scripts_python() {
 # The same with the linters and the test runner.
 checks_python() {
   python_environment "$repository/.vizinho/venv-checks" -r "$repository/scripts/lib/requirements.txt" \
-    -r "$repository/scripts/lib/requirements-checks.txt" -e "$repository/clients/python"
+    -r "$repository/scripts/lib/requirements-checks.txt" -e "$repository/clients/python[dev]"
   python=$repository/.vizinho/venv-checks/bin/python
 }
