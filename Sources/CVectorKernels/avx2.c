@@ -11,7 +11,9 @@
 #if defined(__x86_64__) || defined(VZ_EMULATE_X86)
 #include <immintrin.h>
 
+#ifndef VZ_TARGET
 #define VZ_TARGET __attribute__((target("avx2,fma")))
+#endif
 
 VZ_TARGET static inline float sum8(__m256 v) {
   __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

@@ -7,7 +7,9 @@
 #if defined(__x86_64__) || defined(VZ_EMULATE_X86)
 #include <immintrin.h>
 
+#ifndef VZ_TARGET
 #define VZ_TARGET __attribute__((target("avx512f")))
+#endif
 
 VZ_TARGET static inline __m512 step_inner_product(__m512 sum, __m512 q, __m512 r) { return _mm512_fmadd_ps(q, r, sum); }
 

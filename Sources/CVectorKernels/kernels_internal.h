@@ -3,6 +3,8 @@
 
 #include "vector_kernels.h"
 
+// VZ_EMULATE_X86 builds the x86 files where their instructions are emulated in C (scripts/check-kernels); VZ_TARGET is then
+// defined as nothing, so that the compiler does not use the real ones.
 extern const vz_kernels vz_kernels_scalar;
 #if defined(__x86_64__) || defined(VZ_EMULATE_X86)
 extern const vz_kernels vz_kernels_avx2;

@@ -28,8 +28,11 @@ need_for_python() {
   need python3-venv python3 -c 'import ensurepip, venv'
 }
 
-# What the checks need beyond a build: a compiler and an emulator for the arm64 kernels.
+# What the checks need beyond a build: compilers and emulators for the kernels of other processors.
 need_for_checks() {
+  need gcc command -v gcc
+  need libc6-dev test -e /usr/include/stdlib.h
+  need libsimde-dev test -e /usr/include/simde/x86/avx512.h
   need gcc-aarch64-linux-gnu command -v aarch64-linux-gnu-gcc
   need libc6-dev-arm64-cross test -e /usr/aarch64-linux-gnu/lib/libc.a
   need qemu-user command -v qemu-aarch64
