@@ -61,8 +61,10 @@ let package = Package(
     .executableTarget(
       name: "Bench",
       dependencies: [
-        "VectorIndex", "VectorClient",
+        "VectorIndex", "VectorServer", "VectorWire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
       ]),
 
     // Tests mirror Sources; TestSupport holds generators, the oracle and the fault makers.

@@ -5,9 +5,9 @@
 import ArgumentParser
 
 @main
-struct BenchCommand: ParsableCommand {
+struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract: "Measures the engine on your own data.",
-    subcommands: [IndexCommand.self])
+    subcommands: [IndexCommand.self, WireCommand.self])
 }

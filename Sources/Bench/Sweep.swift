@@ -7,7 +7,7 @@ import VectorIndex
 
 /// An index of a file, its exact answers, and how it does at an effort.
 final class Sweep: Sendable {
-  private let index: HNSWIndex
+  let index: HNSWIndex
   private let queries: VectorFile
   private let k: Int
   /// The distance of the k-th exact result of each query.
