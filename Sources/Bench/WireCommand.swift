@@ -7,8 +7,9 @@ import Foundation
 import Logging
 import VectorIndex
 import VectorServer
-import class VectorServer.Collection
 import VectorWire
+
+import class VectorServer.Collection
 
 struct WireCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

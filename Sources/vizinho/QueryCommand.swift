@@ -27,7 +27,8 @@ struct QueryCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Numbers, as pgvector prints them: [1,2,3].", valueName: "numbers")) var vector: String?
   @Option(help: "The id of a row whose neighbours are wanted.") var id: String?
   @Option(name: .customLong("k"), help: "How many rows.") var k = 10
-  @Option(name: [.customLong("ef"), .customLong("search-effort")], help: "Candidates kept; 0 = the collection's default.")
+  @Option(
+    name: [.customLong("ef"), .customLong("search-effort")], help: "Candidates kept; 0 = the collection's default.")
   var effort = 0
   @Flag(help: "Scan every row.") var exact = false
   @Flag(help: "Print JSON.") var json = false

@@ -27,12 +27,16 @@ struct RebuildCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Connection URI or keywords, as libpq takes them.", valueName: "connection"))
   var postgres: String?
   @Option(help: "The table to read, as SQL names it: documents, app.documents.") var table: String?
-  @Option(help: ArgumentHelp("A SELECT to read instead of a table; needs --id-columns and --vector-column.", valueName: "sql"))
+  @Option(
+    help: ArgumentHelp("A SELECT to read instead of a table; needs --id-columns and --vector-column.", valueName: "sql")
+  )
   var query: String?
   @Option(
-    help: ArgumentHelp("The columns that name a row, separated by commas. Default: the primary key.", valueName: "columns"))
+    help: ArgumentHelp(
+      "The columns that name a row, separated by commas. Default: the primary key.", valueName: "columns"))
   var idColumns: String?
-  @Option(help: "The column with the vectors. Default: the only one of type vector or halfvec.") var vectorColumn: String?
+  @Option(help: "The column with the vectors. Default: the only one of type vector or halfvec.") var vectorColumn:
+    String?
   @Option(
     name: .customLong("where"), help: ArgumentHelp("Only rows for which this SQL condition is true.", valueName: "sql"))
   var condition: String?
@@ -114,7 +118,9 @@ struct RebuildCommand: AsyncParsableCommand {
     let connection = try ConnectionOptions(settings.requiredString(postgres, .postgres))
     let table = settings.string(table, .table)
     let query = settings.string(query, .query)
-    let keys = settings.string(idColumns, .idColumns)?.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+    let keys = settings.string(idColumns, .idColumns)?.split(separator: ",").map {
+      $0.trimmingCharacters(in: .whitespaces)
+    }
     let column = settings.string(vectorColumn, .vectorColumn)
     let filter = settings.string(condition, .condition)
     let dimension = try settings.int(dimension, .dimension, in: HNSWConfiguration.dimensionRange)

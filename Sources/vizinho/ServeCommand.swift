@@ -8,8 +8,9 @@ import Logging
 import ServiceLifecycle
 import VectorIndex
 import VectorServer
-import class VectorServer.Collection
 import VectorWire
+
+import class VectorServer.Collection
 
 /// The options of serving.
 struct ServingOptions: ParsableArguments {
@@ -109,7 +110,9 @@ struct ServeCommand: AsyncParsableCommand {
     for name in try directory.collectionNames() where name != alreadyLoaded?.name {
       let clock = ContinuousClock()
       let start = clock.now
-      let loaded = try await onOwnThread { try directory.load(name, threads: ProcessInfo.processInfo.activeProcessorCount) }
+      let loaded = try await onOwnThread {
+        try directory.load(name, threads: ProcessInfo.processInfo.activeProcessorCount)
+      }
       guard let loaded else { continue }
       catalog.publish(loaded)
       logger.info(

@@ -27,14 +27,17 @@ struct SnapshotInspectCommand: AsyncParsableCommand {
     let file: SnapshotFile
     if exists, isFolder.boolValue {
       guard let newest = try SnapshotDirectory(path: path).openNewest() else {
-        throw ValidationError("the folder \(path) holds no snapshot; a collection's folder is DATA-DIR/collections/NAME")
+        throw ValidationError(
+          "the folder \(path) holds no snapshot; a collection's folder is DATA-DIR/collections/NAME")
       }
       file = newest
     } else {
       file = try SnapshotFile(path: path)
     }
     print("\(file.path)")
-    print("format version \(file.formatVersion), \(ProgressLine.grouped(file.byteCount)) bytes, blocks of \(file.blockBytes >> 10) KiB")
+    print(
+      "format version \(file.formatVersion), \(ProgressLine.grouped(file.byteCount)) bytes, blocks of \(file.blockBytes >> 10) KiB"
+    )
     for entry in file.metadata.entries { print("  \(entry.name): \(entry.value)") }
     print("section            raw bytes        stored    ratio   blocks   stored raw")
     for section in file.sections {
