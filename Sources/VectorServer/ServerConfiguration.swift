@@ -23,7 +23,8 @@ public struct ServerConfiguration: Sendable {
   /// Requests that wait for a search thread, of all connections together.
   public var queuedRequestsMax = 4_096
   /// Bytes that the requests in flight of one connection and the replies to come may take before the server stops
-  /// reading from it. One request is always taken.
+  /// reading from it. One request is always taken. With ``connectionsMax``, this bounds the server's memory beside its
+  /// indexes.
   public var connectionBytesMax = 64 << 20
   /// From the opening of a connection to its Hello.
   public var handshakeTimeout = Duration.seconds(10)

@@ -171,7 +171,8 @@ import VectorWire
   }
 
   @Test func framesThatComeByteByByte() async throws {
-    try await withServer([try makeCollection(rows: 3)]) { _, port in
+    // However slow the drip.
+    try await withServer([try makeCollection(rows: 3)], .test { $0.handshakeTimeout = .seconds(60) }) { _, port in
       let raw = try await RawClient(port: port)
       var bytes = Hello(client: "drip").frame(requestID: 0)
       bytes.writeImmutableBuffer(Ping().frame(requestID: 1))
