@@ -38,7 +38,7 @@ public final class HNSWIndex: @unchecked Sendable {
 
   /// What belongs to the one who changes the index.
   struct Writer {
-    /// Nodes inserted so far; decides the next one's layer.
+    /// Nodes inserted so far; decides the next one's layer. Wraps around: a snapshot may say any number.
     var insertions: UInt64 = 0
     /// Rows that are written but not linked.
     var staged: [UInt32] = []

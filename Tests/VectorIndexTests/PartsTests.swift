@@ -99,4 +99,45 @@ import Testing
     }
     #expect(refused > 100)
   }
+
+  @Test func refusesNumbersAtTheirLimits() throws {
+    let index = try churned(.text, rows: 30)
+    let parts = try bytes(of: index)
+    let header = index.withFrozen { $0.header }
+    var changed = header
+    changed.entryLayer = .max
+    #expect(throws: IndexError.self) { try restored(index.configuration, changed, parts) }
+    // A part that is missing altogether.
+    #expect(throws: IndexError.self) {
+      try HNSWIndex.restored(
+        configuration: index.configuration, header: header, threads: 1,
+        byteCount: { $0 == .ids ? -1 : parts[$0]?.count ?? 0 },
+        load: { part, buffer in buffer.copyBytes(from: parts[part] ?? []) })
+    }
+    // Any count of insertions is as good as another.
+    changed = header
+    changed.insertions = .max
+    let copy = try restored(index.configuration, changed, parts)
+    for n in 100..<103 { try copy.insert(recordID(.text, n), [Float](repeating: 1, count: 13)) }
+    copy.checkInvariants()
+  }
+
+  @Test func linksBehindTheEndOfARowAreNeverFollowed() throws {
+    let index = try churned(.int64, rows: 300)
+    var parts = try bytes(of: index)
+    let stride = index.graph.groundStride
+    var ground = try #require(parts[.groundLinks])
+    let none: [UInt8] = [0xFF, 0xFF, 0xFF, 0xFF]
+    for slot in 0..<(ground.count / 4 / stride) {
+      let row = (slot * stride)..<((slot + 1) * stride)
+      guard let end = row.first(where: { Array(ground[($0 * 4)..<($0 * 4 + 4)]) == none }) else { continue }
+      for byte in ((end + 1) * 4)..<(row.upperBound * 4) { ground[byte] = 0x7F }
+    }
+    parts[.groundLinks] = ground
+    let copy = try restored(index.configuration, index.withFrozen { $0.header }, parts)
+    var random = SeededRandom(seed: 3)
+    for n in 1_000..<1_300 { try copy.insert(.int64(Int64(n)), random.vector(dimension: 13)) }
+    copy.consolidate()
+    copy.checkInvariants()
+  }
 }

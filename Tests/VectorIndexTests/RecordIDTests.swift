@@ -62,4 +62,17 @@ import VectorIndex
     #expect(RecordID("4x", kind: .int64) == nil && RecordID("00112233", kind: .uuid) == nil)
     #expect("\(RecordID.composite([.int64(7), .text("a")]))" == "(7,a)")
   }
+
+  @Test func equalMeansEqualBytes() throws {
+    // Postgres tells these two keys apart; Swift's strings do not.
+    let composed = "caf\u{E9}"
+    let decomposed = "cafe\u{301}"
+    #expect(composed == decomposed)
+    #expect(RecordID.text(composed) != .text(decomposed))
+    #expect(RecordID.composite([.int64(1), .text(composed)]) != .composite([.int64(1), .text(decomposed)]))
+    let index = try HNSWIndex(configuration: HNSWConfiguration(dimension: 2, metric: .l2, recordIDKind: .text))
+    try index.insert(.text(composed), [1, 2])
+    try index.insert(.text(decomposed), [3, 4])
+    #expect(index.vector(of: .text(composed)) == [1, 2] && index.vector(of: .text(decomposed)) == [3, 4])
+  }
 }

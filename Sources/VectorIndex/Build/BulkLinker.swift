@@ -36,7 +36,7 @@ final class BulkLinker: Sendable {
       let i = next.wrappingAdd(1, ordering: .relaxed).oldValue
       guard i < slots.count else { return }
       do throws(IndexError) {
-        let layer = index.configuration.layer(ofInsertion: firstInsertion + UInt64(i))
+        let layer = index.configuration.layer(ofInsertion: firstInsertion &+ UInt64(i))
         try index.link(slots[i], layer: layer, scratch)
       } catch {
         stop(error)

@@ -80,7 +80,7 @@ extension HNSWIndex {
     let scratch = writer.scratch ?? BuildScratch(store: store)
     writer.scratch = scratch
     let layer = configuration.layer(ofInsertion: writer.insertions)
-    writer.insertions += 1
+    writer.insertions &+= 1
     try link(slot, layer: layer, scratch)
   }
 
@@ -154,7 +154,7 @@ extension HNSWIndex {
       defer { hiddenNodes.subtract(staged.count, ordering: .releasing) }
       try BulkLinker(index: self, slots: staged, firstInsertion: writer.insertions, progress: progress)
         .run(threads: threads)
-      writer.insertions += UInt64(staged.count)
+      writer.insertions &+= UInt64(staged.count)
       writer.staged = []
       let version = store.pins.current + 1
       for slot in staged { store.bear(slot, at: version) }

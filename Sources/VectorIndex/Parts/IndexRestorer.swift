@@ -45,7 +45,9 @@ extension HNSWIndex {
     try checkLinks(layers)
     try restoreRows(layers, try restoreIDs(layers, byteCount, load), threads: threads)
     if header.rows > 0 {
-      guard header.entrySlot < header.slots, layers[Int(header.entrySlot)] == header.entryLayer + 1 else {
+      guard header.entryLayer <= Graph.layerMax, header.entrySlot < header.slots,
+        layers[Int(header.entrySlot)] == header.entryLayer + 1
+      else {
         throw contradiction("the entry point \(header.entrySlot) is no node of layer \(header.entryLayer)")
       }
       graph.entry.store(Graph.pack(entry: header.entrySlot, layer: Int(header.entryLayer)), ordering: .releasing)
@@ -88,14 +90,20 @@ extension HNSWIndex {
     }
   }
 
-  /// Every edge leads to a node that reaches up to the edge's layer.
+  /// Every edge leads to a node that reaches up to the edge's layer. What stands behind a row's end is taken away: the next edge
+  /// that is added to the row would make links of it.
   private func checkLinks(_ layers: [UInt8]) throws(IndexError) {
     for (slot, layer) in layers.enumerated() where layer > 0 {
       for l in 0..<Int(layer) {
         let links = graph.links(of: UInt32(slot), layer: l)
+        var hasEnded = false
         for i in 0..<graph.degreeMax(onLayer: l) {
           let neighbour = links[i].load(ordering: .relaxed)
-          if neighbour == Graph.none { break }
+          hasEnded = hasEnded || neighbour == Graph.none
+          if hasEnded {
+            links[i].store(Graph.none, ordering: .relaxed)
+            continue
+          }
           guard neighbour < layers.count, layers[Int(neighbour)] > l else {
             throw contradiction("slot \(slot) has an edge on layer \(l) to \(neighbour), which is no node there")
           }
@@ -113,7 +121,7 @@ extension HNSWIndex {
     let liveCount = layers.count { $0 > 0 }
     let bytesExpected = cellBytes > 0 ? layers.count * cellBytes : byteCount(.ids)
     try expect(.ids, byteCount, bytesExpected)
-    guard bytesExpected <= max(layers.count * 16, liveCount * RecordID.encodedBytesMax) else {
+    guard bytesExpected >= 0, bytesExpected <= max(layers.count * 16, liveCount * RecordID.encodedBytesMax) else {
       throw contradiction("the ids take \(bytesExpected) bytes for \(liveCount) rows")
     }
     var bytes = [UInt8](repeating: 0, count: bytesExpected)

@@ -23,6 +23,36 @@ public enum RecordID: Hashable, Sendable {
   case composite([RecordID])
 }
 
+// Equal means equal bytes, as in Postgres. `String`'s own equality is canonical equivalence, under which "é" in one code point
+// and in two would be one key.
+extension RecordID {
+  public static func == (a: RecordID, b: RecordID) -> Bool {
+    switch (a, b) {
+    case (.int64(let a), .int64(let b)): a == b
+    case (.uuid(let high, let low), .uuid(let otherHigh, let otherLow)): high == otherHigh && low == otherLow
+    case (.text(let a), .text(let b)): a.utf8.elementsEqual(b.utf8)
+    case (.composite(let a), .composite(let b)): a == b
+    default: false
+    }
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(kind)
+    switch self {
+    case .int64(let value):
+      hasher.combine(value)
+    case .uuid(let high, let low):
+      hasher.combine(high)
+      hasher.combine(low)
+    case .text(let string):
+      for byte in string.utf8 { hasher.combine(byte) }
+      hasher.combine(string.utf8.count)
+    case .composite(let columns):
+      hasher.combine(columns)
+    }
+  }
+}
+
 /// The type of the record ids of one index. The raw values are those of the byte form's first byte.
 public enum RecordIDKind: UInt8, Sendable, CaseIterable {
   case int64 = 1
