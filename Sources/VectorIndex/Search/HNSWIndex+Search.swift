@@ -41,7 +41,7 @@ extension HNSWIndex {
     precondition(scratch.pins === store.pins, "a scratch belongs to the index that it was made for")
     let version = store.pins.enter(scratch.pin)
     defer { store.pins.leave(scratch.pin) }
-    guard let slot = store.table.slot(of: id) else { return nil }
+    guard let slot = store.table.slot(of: id), !store.isStaged(slot) else { return nil }
     scratch.query.update(from: store.scorer.row(slot), count: store.dimension)
     let excluded = options.includesSelf ? nil : slot
     return answer(scale: store.scale(slot), options, excluding: excluded, version: version, &scratch, body)

@@ -89,9 +89,10 @@ extension VectorStore {
   @inline(__always)
   func isCurrent(_ slot: UInt32) -> Bool { lifetimes[2 * Int(slot) + 1].load(ordering: .acquiring) == Self.never }
 
-  func isLive(_ slot: UInt32) -> Bool {
-    isCurrent(slot) && lifetimes[2 * Int(slot)].load(ordering: .relaxed) != Self.never
-  }
+  func isLive(_ slot: UInt32) -> Bool { isCurrent(slot) && !isStaged(slot) }
+
+  /// Whether the slot holds a row that is written and was not yet born.
+  func isStaged(_ slot: UInt32) -> Bool { lifetimes[2 * Int(slot)].load(ordering: .acquiring) == Self.never }
 
   /// The row is there from version `version` on, as soon as that is published.
   func bear(_ slot: UInt32, at version: UInt64) {
