@@ -158,10 +158,11 @@ extension VectorStore {
   /// in a snapshot.
   func free(_ slots: [UInt32]) {
     for slot in slots {
+      // The death first: a staged row that is given up has none, and a birth of 0 would show it to every scan.
+      lifetimes[2 * Int(slot) + 1].store(0, ordering: .releasing)
+      lifetimes[2 * Int(slot)].store(0, ordering: .releasing)
       (rows + Int(slot) * width).update(repeating: 0, count: width)
       ids.wipe(slot)
-      lifetimes[2 * Int(slot)].store(0, ordering: .releasing)
-      lifetimes[2 * Int(slot) + 1].store(0, ordering: .releasing)
     }
     freeSlots.append(contentsOf: slots)
   }
