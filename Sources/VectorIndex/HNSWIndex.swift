@@ -85,7 +85,9 @@ public final class HNSWIndex: @unchecked Sendable {
     let pin = store.pins.take()
     defer { store.pins.giveBack(pin) }
     _ = store.pins.enter(pin)
-    return store.table.slot(of: id).map(body)
+    // The table knows staged rows too, to find duplicates.
+    guard let slot = store.table.slot(of: id), !store.isStaged(slot) else { return nil }
+    return body(slot)
   }
 }
 

@@ -79,4 +79,35 @@ import Testing
     index.consolidate()
     index.checkInvariants()
   }
+
+  /// A row whose neighbours are asked for while it is replaced never turns up among them, in whichever version.
+  @Test func searchesNearARowThatIsReplacedLeaveItOut() throws {
+    let index = try HNSWIndex(
+      configuration: HNSWConfiguration(dimension: 4, metric: .l2, connectivity: 4, constructionEffort: 16))
+    var random = SeededRandom(seed: 3)
+    for n in 0..<1_500 { try index.insert(.int64(Int64(n)), random.vector(dimension: 4)) }
+    let done = Shared(false)
+    let faults = Shared([String]())
+    WorkerThreads.run(count: 2) { thread in
+      do {
+        if thread == 0 {
+          var random = SeededRandom(seed: 9)
+          // All versions are near each other, so an older one is among the nearest.
+          for _ in 0..<40_000 { try index.upsert(.int64(7), random.vector(dimension: 4).map { $0 / 100 }) }
+          done.withLock { $0 = true }
+          return
+        }
+        var scratch = SearchScratch(for: index)
+        while !done.withLock({ $0 }) {
+          let hits = try index.search(near: .int64(7), SearchOptions(k: 5), scratch: &scratch) { $0.copied() } ?? []
+          if hits.count != 5 { faults.withLock { $0.append("\(hits.count) results instead of 5") } }
+          if hits.contains(where: { $0.id == .int64(7) }) { faults.withLock { $0.append("the row itself came") } }
+        }
+      } catch {
+        faults.withLock { $0.append("\(error)") }
+        done.withLock { $0 = true }
+      }
+    }
+    #expect(faults.withLock { $0 }.isEmpty)
+  }
 }

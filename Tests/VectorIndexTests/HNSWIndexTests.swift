@@ -172,4 +172,23 @@ import Testing
       }
     }
   }
+
+  @Test func stagedRowsAreNotThereUntilTheyAreLinked() throws {
+    let index = try makeIndex(2)
+    for n in 0..<300 { try index.insert(.int64(Int64(n)), [Float(n), 2]) }
+    let staged = RecordID.int64(1_000)
+    _ = try [1, 1].withUnsafeBufferPointer { try index.stage([staged], $0) }
+    #expect(!index.contains(staged) && index.vector(of: staged) == nil && index.count == 300)
+    var scratch = SearchScratch(for: index)
+    #expect(try index.search(near: staged, SearchOptions(k: 1), scratch: &scratch) { $0.count } == nil)
+    #expect(code { try index.insert(staged, [5, 5]) } == .duplicateRecord)
+    // Replacing it would retire, and a later mending free, a slot that is still to be linked.
+    #expect(code { try index.upsert(staged, [5, 5]) } == .duplicateRecord)
+    #expect(!index.remove(staged) && index.count == 300)
+    index.consolidate()
+    try index.insert(.int64(1_001), [6, 6])
+    try index.linkStaged(threads: 1)
+    #expect(index.vector(of: staged) == [1, 1] && index.count == 302)
+    index.checkInvariants()
+  }
 }

@@ -140,4 +140,23 @@ import Testing
     copy.consolidate()
     copy.checkInvariants()
   }
+
+  @Test(arguments: [RecordIDKind.int64, .uuid]) func removedRowsLeaveNoTraceUnderAReader(kind: RecordIDKind) throws {
+    let index = try HNSWIndex(configuration: HNSWConfiguration(dimension: 4, metric: .l2, recordIDKind: kind))
+    for n in 0..<100 { try index.insert(recordID(kind, n), [Float(n), 1, 2, 3]) }
+    let removed = RecordID.uuid(high: 0x7777_7777_7777_7777, low: 0x7777_7777_7777_7777)
+    let id = kind == .uuid ? removed : .int64(0x7777_7777_7777_7777)
+    try index.insert(id, [123_456, 1, 2, 3])
+    var scratch = SearchScratch(for: index)
+    let parts = try [0, 1, 2, 3].withUnsafeBufferPointer { query throws(IndexError) in
+      // The reader stays on its version while the row is removed and the index saved.
+      try index.search(query, SearchOptions(k: 1), scratch: &scratch) { _ in
+        index.remove(id)
+        return Result { try bytes(of: index) }
+      }
+    }.get()
+    let secret = withUnsafeBytes(of: Float(123_456)) { Array($0) } + withUnsafeBytes(of: Float(1)) { Array($0) }
+    #expect(!contains(parts[.vectors] ?? [], secret))
+    #expect(!contains(parts[.ids] ?? [], [UInt8](repeating: 0x77, count: 8)))
+  }
 }

@@ -185,4 +185,23 @@ import VectorWire
       await raw.close()
     }
   }
+
+  /// A burst whose answers fill the outbound buffer many times over while the burst itself is read at once. The client
+  /// sends nothing more, so nothing but the emptied buffer can set the server going again.
+  @Test func manyLargeAnswersToAShortBurst() async throws {
+    let names = (0..<40).map { String(repeating: "\($0 % 10)", count: 250) + "\($0)" }
+    let small = try makeCollection(rows: 1)
+    let collections = try names.map { try Collection(name: $0, index: small.index) }
+    try await withServer(collections) { _, port in
+      let raw = try await RawClient.greeted(port: port)
+      var burst = ByteBuffer()
+      for id in UInt32(1)...2_000 { ListCollections().encodeFrame(into: &burst, requestID: id) }
+      try await raw.send(burst)
+      for id in UInt32(1)...2_000 {
+        let reply = try #require(await raw.next())
+        #expect(reply.header.kind == .collections && reply.header.requestID == id && reply.body.readableBytes > 10_000)
+      }
+      await raw.close()
+    }
+  }
 }

@@ -111,6 +111,8 @@ import VectorWire
       [collection],
       .test({
         $0.stallTimeout = .milliseconds(400)
+        // What comes after the end is read and dropped, and would be counted here.
+        $0.lingerTimeout = .milliseconds(1)
         $0.connectionBytesMax = 1 << 20
       })
     ) { _, port in

@@ -16,6 +16,8 @@ extension HNSWIndex {
 
   /// Adds a row, or replaces the vector of the row of that id. A search sees the old vector or the new one, never both and
   /// never neither.
+  ///
+  /// - Throws: as ``insert(_:_:)``; `duplicateRecord` only where a row of that id is staged and not linked.
   public func upsert(_ id: RecordID, _ vector: [Float]) throws(IndexError) {
     try change(id, vector, replaces: true)
   }
@@ -26,6 +28,9 @@ extension HNSWIndex {
       let scale = try vector.withUnsafeBufferPointer { buffer throws(IndexError) in try checked(buffer) }
       let previous = store.table.slot(of: id)
       if previous != nil, !replaces { throw duplicate(id) }
+      if let previous, store.isStaged(previous) {
+        throw IndexError(.duplicateRecord, "the id \(id) is staged; link the staged rows before one of them is replaced")
+      }
       let slot = try vector.withUnsafeBufferPointer { buffer throws(IndexError) in
         try prepareSlot(&writer)
         return try store.stage(id, buffer, scale: scale, previous: previous)

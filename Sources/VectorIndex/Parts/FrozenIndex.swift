@@ -55,6 +55,7 @@ package final class FrozenIndex: Sendable {
     switch part {
     case .vectors:
       target.copyMemory(from: UnsafeRawPointer(index.store.rowPointer(0)) + range.lowerBound, byteCount: range.count)
+      wipeRemoved(range, cellBytes: index.store.width * 4, in: destination)
     case .groundLinks:
       // The writer is held, so the links stand still.
       target.copyMemory(
@@ -69,7 +70,9 @@ package final class FrozenIndex: Sendable {
       }
     case .ids:
       switch index.store.ids.kind {
-      case .int64: target.copyMemory(from: index.store.ids.cellBase + range.lowerBound, byteCount: range.count)
+      case .int64:
+        target.copyMemory(from: index.store.ids.cellBase + range.lowerBound, byteCount: range.count)
+        wipeRemoved(range, cellBytes: 8, in: destination)
       case .uuid:
         var offset = 0
         for slot in (range.lowerBound / 16)...((range.upperBound - 1) / 16) {
@@ -81,6 +84,7 @@ package final class FrozenIndex: Sendable {
             offset += piece.count
           }
         }
+        wipeRemoved(range, cellBytes: 16, in: destination)
       case .text, .composite:
         idBytes.withUnsafeBytes { target.copyMemory(from: $0.baseAddress! + range.lowerBound, byteCount: range.count) }
       }
@@ -90,6 +94,18 @@ package final class FrozenIndex: Sendable {
   /// A slot whose row was removed is saved as free, even while a reader may still be on it.
   private func layerByte(_ slot: UInt32) -> UInt8 {
     index.store.isLive(slot) ? UInt8(index.graph.layer(of: slot) + 1) : 0
+  }
+
+  /// Zeroes what was copied of rows that are not live. A removed row is wiped in memory only when no reader is on it any more,
+  /// and must not turn up in a snapshot before.
+  private func wipeRemoved(_ range: Range<Int>, cellBytes: Int, in destination: UnsafeMutableRawBufferPointer) {
+    for slot in (range.lowerBound / cellBytes)...((range.upperBound - 1) / cellBytes)
+    where !index.store.isLive(UInt32(slot)) {
+      let cell = (slot * cellBytes..<(slot + 1) * cellBytes).clamped(to: range)
+      let start = cell.lowerBound - range.lowerBound
+      UnsafeMutableRawBufferPointer(rebasing: destination[start..<(start + cell.count)])
+        .initializeMemory(as: UInt8.self, repeating: 0)
+    }
   }
 
   /// Copies a range of bytes that lie in pieces of one size, each somewhere else.

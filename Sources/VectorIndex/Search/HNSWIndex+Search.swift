@@ -41,9 +41,12 @@ extension HNSWIndex {
     precondition(scratch.pins === store.pins, "a scratch belongs to the index that it was made for")
     let version = store.pins.enter(scratch.pin)
     defer { store.pins.leave(scratch.pin) }
-    guard let slot = store.table.slot(of: id) else { return nil }
+    guard let slot = store.table.slot(of: id), !store.isStaged(slot) else { return nil }
     scratch.query.update(from: store.scorer.row(slot), count: store.dimension)
-    let excluded = options.includesSelf ? nil : slot
+    var excluded: ExcludedRow?
+    if !options.includesSelf {
+      excluded = ExcludedRow(slot: slot, olderID: store.isVisible(slot, at: version) ? nil : id)
+    }
     return answer(scale: store.scale(slot), options, excluding: excluded, version: version, &scratch, body)
   }
 
@@ -56,7 +59,7 @@ extension HNSWIndex {
   }
 
   private func answer<R>(
-    scale: Float, _ options: SearchOptions, excluding excluded: UInt32?, version: UInt64,
+    scale: Float, _ options: SearchOptions, excluding excluded: ExcludedRow?, version: UInt64,
     _ scratch: inout SearchScratch, _ body: (SearchHits) -> R
   ) -> R {
     scratch.distancesComputed = 0
@@ -99,7 +102,9 @@ extension HNSWIndex {
 
   /// Takes the nearest `k` visible rows from the pool.
   /// - Returns: false when it met rows that are not visible, which may have kept others out of the pool.
-  private func collect(_ k: Int, excluding excluded: UInt32?, version: UInt64, _ scratch: inout SearchScratch) -> Bool {
+  private func collect(
+    _ k: Int, excluding excluded: ExcludedRow?, version: UInt64, _ scratch: inout SearchScratch
+  ) -> Bool {
     scratch.reserveHits(min(k, scratch.pool.count))
     var sawOnlyVisible = true
     for i in 0..<scratch.pool.count {
@@ -109,13 +114,21 @@ extension HNSWIndex {
         sawOnlyVisible = false
         continue
       }
-      if slot == excluded { continue }
+      if let excluded, slot == excluded.slot || (excluded.olderID.map { store.ids[slot] == $0 } ?? false) { continue }
       scratch.hitSlots[scratch.hitCount] = slot
       scratch.hitDistances[scratch.hitCount] = scratch.pool.distance(at: i)
       scratch.hitCount += 1
     }
     return sawOnlyVisible
   }
+}
+
+/// The row that a search near it leaves out.
+private struct ExcludedRow {
+  /// Where the row stands now.
+  let slot: UInt32
+  /// The row's id, where it was replaced after the search's version: the search then sees an older slot of the same id.
+  let olderID: RecordID?
 }
 
 extension SearchHits {

@@ -89,9 +89,10 @@ extension VectorStore {
   @inline(__always)
   func isCurrent(_ slot: UInt32) -> Bool { lifetimes[2 * Int(slot) + 1].load(ordering: .acquiring) == Self.never }
 
-  func isLive(_ slot: UInt32) -> Bool {
-    isCurrent(slot) && lifetimes[2 * Int(slot)].load(ordering: .relaxed) != Self.never
-  }
+  func isLive(_ slot: UInt32) -> Bool { isCurrent(slot) && !isStaged(slot) }
+
+  /// Whether the slot holds a row that is written and was not yet born.
+  func isStaged(_ slot: UInt32) -> Bool { lifetimes[2 * Int(slot)].load(ordering: .acquiring) == Self.never }
 
   /// The row is there from version `version` on, as soon as that is published.
   func bear(_ slot: UInt32, at version: UInt64) {
@@ -157,10 +158,11 @@ extension VectorStore {
   /// in a snapshot.
   func free(_ slots: [UInt32]) {
     for slot in slots {
+      // The death first: a staged row that is given up has none, and a birth of 0 would show it to every scan.
+      lifetimes[2 * Int(slot) + 1].store(0, ordering: .releasing)
+      lifetimes[2 * Int(slot)].store(0, ordering: .releasing)
       (rows + Int(slot) * width).update(repeating: 0, count: width)
       ids.wipe(slot)
-      lifetimes[2 * Int(slot)].store(0, ordering: .releasing)
-      lifetimes[2 * Int(slot) + 1].store(0, ordering: .releasing)
     }
     freeSlots.append(contentsOf: slots)
   }

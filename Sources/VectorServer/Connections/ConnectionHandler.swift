@@ -32,6 +32,7 @@ final class ConnectionHandler: ChannelInboundHandler {
   /// Tasks of this round, given to the queue together.
   private var begun: [SearchTask] = []
   private var isPumping = false
+  private var isPumpedAgain = false
   private var hasUnflushed = false
 
   init(shared: Shared) {
@@ -112,12 +113,18 @@ final class ConnectionHandler: ChannelInboundHandler {
 
   /// Does all that can be done, then asks for more if there is room for it.
   private func pump(_ context: ChannelHandlerContext) {
-    // Writing may change the writability, which comes back here.
-    guard !isPumping else { return }
+    // Writing and flushing may change the writability, which comes back here: then there may be more to do.
+    guard !isPumping else {
+      isPumpedAgain = true
+      return
+    }
     isPumping = true
     defer { isPumping = false }
-    while step(context) {}
-    flush(context)
+    repeat {
+      isPumpedAgain = false
+      while step(context) {}
+      flush(context)
+    } while isPumpedAgain
     if machine.wantsInput { context.read() }
   }
 
