@@ -110,4 +110,45 @@ import Testing
     }
     #expect(faults.withLock { $0 }.isEmpty)
   }
+
+  /// A slot lives from each even version to the next odd one, and is freed and taken again in between: a pinned reader sees it
+  /// at even versions only, however its loads fall.
+  @Test func reusedSlotsAreVisibleInTheirLivesOnly() throws {
+    let store = try VectorStore(
+      configuration: HNSWConfiguration(dimension: 1, metric: .l2), kernels: DistanceKernels.selected())
+    try store.commit(slots: 1)
+    let vector: [Float] = [1]
+    let done = Shared(false)
+    let faults = Shared(0)
+    WorkerThreads.run(count: 2) { thread in
+      if thread == 0 {
+        for step in 0..<200_000 {
+          let slot = vector.withUnsafeBufferPointer { try? store.stage(.int64(1), $0, scale: 1, previous: nil) }
+          guard let slot else { break }
+          // Every other row is given up before it is born, as when linking fails.
+          if step % 2 == 0 {
+            store.bear(slot, at: store.pins.current + 1)
+            store.pins.publish(store.pins.current + 1)
+            store.retire(slot, at: store.pins.current + 1)
+            store.pins.publish(store.pins.current + 1)
+            while store.pins.oldest() < store.pins.current { yieldThread() }
+          }
+          store.free([slot])
+        }
+        done.withLock { $0 = true }
+        return
+      }
+      let pin = store.pins.take()
+      while !done.withLock({ $0 }) {
+        for _ in 0..<100 {
+          let version = store.pins.enter(pin)
+          for _ in 0..<20 where store.isVisible(0, at: version) != (version % 2 == 0) { faults.withLock { $0 += 1 } }
+          store.pins.leave(pin)
+        }
+      }
+      store.pins.giveBack(pin)
+    }
+    #expect(faults.withLock { $0 } == 0)
+    #expect(store.freeSlotCount == 1)
+  }
 }

@@ -81,8 +81,11 @@ extension VectorStore {
   @inline(__always)
   func isVisible(_ slot: UInt32, at now: UInt64) -> Bool {
     let lifetime = lifetimes + 2 * Int(slot)
-    // Pair with the releasing stores of `bear` and `retire`. A free slot is 0…0, which is never visible.
-    return lifetime[0].load(ordering: .acquiring) <= now && now < lifetime[1].load(ordering: .acquiring)
+    // The death first. A life that ends after `now` cannot give its slot back while this reader is pinned, so the birth is
+    // that of the same life, or of none: `stage` and `free` never leave an old birth beside a new death. The other way
+    // round, the birth of a life that is over and the death of the next would make a row that nobody may see.
+    // Pair with the releasing stores of `stage`, `bear`, `retire` and `free`.
+    return now < lifetime[1].load(ordering: .acquiring) && lifetime[0].load(ordering: .acquiring) <= now
   }
 
   /// Whether the slot holds a row that nobody has deleted: live, or staged and on its way.
@@ -158,9 +161,10 @@ extension VectorStore {
   /// in a snapshot.
   func free(_ slots: [UInt32]) {
     for slot in slots {
-      // The death first: a staged row that is given up has none, and a birth of 0 would show it to every scan.
+      // Born never, died at 0: no mix of this with the life before or after it is visible. A staged row that is given up
+      // has no death yet, so a birth of 0 would show it to every scan.
       lifetimes[2 * Int(slot) + 1].store(0, ordering: .releasing)
-      lifetimes[2 * Int(slot)].store(0, ordering: .releasing)
+      lifetimes[2 * Int(slot)].store(Self.never, ordering: .releasing)
       (rows + Int(slot) * width).update(repeating: 0, count: width)
       ids.wipe(slot)
     }
