@@ -1,6 +1,6 @@
 // The program `bench`: measures the engine.
 //
-// May use: the index and the client; nothing imports it.
+// May use: the index, the wire and the server; nothing imports it.
 
 import ArgumentParser
 

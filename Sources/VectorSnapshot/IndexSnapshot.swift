@@ -66,10 +66,11 @@ public enum IndexSnapshot {
       slots: file.require(.slots), rows: file.require(.rows), entrySlot: narrow(file, .entrySlot),
       entryLayer: narrow(file, .entryLayer), insertions: file.require(.insertions))
     let origin = try origin(of: file)
+    for part in IndexPart.allCases where file.section(part.sectionID) == nil { throw file.missing(part.sectionID) }
     do {
       let index = try HNSWIndex.restored(
         configuration: configuration, header: header, threads: threads,
-        byteCount: { file.section($0.sectionID)?.byteCount ?? -1 },
+        byteCount: { file.section($0.sectionID)?.byteCount ?? 0 },
         load: { part, buffer in try file.load(part.sectionID, into: buffer, threads: threads) })
       return (index, origin)
     } catch let error as SnapshotError {
@@ -96,7 +97,7 @@ public enum IndexSnapshot {
     guard let metric = Metric(name: try file.require(.metric)) else {
       throw file.unusable("this program does not know its metric; use a newer one")
     }
-    guard let kind = RecordIDKind(rawValue: UInt8(truncatingIfNeeded: try file.require(.recordIDKind))) else {
+    guard let kind = UInt8(exactly: try file.require(.recordIDKind)).flatMap(RecordIDKind.init) else {
       throw file.unusable("this program does not know its kind of record ids; use a newer one")
     }
     let configuration = try HNSWConfiguration(

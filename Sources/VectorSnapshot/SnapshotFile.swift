@@ -92,6 +92,10 @@ public final class SnapshotFile: Sendable {
 extension SnapshotFile {
   /// The error of a reader that cannot make sense of what is in the file.
   func unusable(_ found: String) -> SnapshotError { context.unusable(found) }
+
+  func missing(_ section: SnapshotSectionID) -> SnapshotError {
+    context.unexpectedSection("it has no section \(section)")
+  }
 }
 
 /// Reads the parts of a file that is being opened.
