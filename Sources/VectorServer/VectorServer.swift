@@ -4,7 +4,8 @@
 //     Search/        the queue, the threads and what they do with a request
 //     Catalog/       the collections that there are
 //
-// A request crosses from its event loop to a search thread once, and its reply crosses back once.
+// A request crosses from its event loop to a search thread once, and its reply crosses back once; or not at all, while one
+// client asks one thing at a time (Search/LoopSearcher.swift).
 //
 // May use: all of this module, NIOPosix, swift-log, swift-service-lifecycle.
 
@@ -44,9 +45,7 @@ public struct VectorServer: Service {
   public func run() async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.networkThreads)
     let queue = SearchQueue(tasksMax: configuration.queuedRequestsMax)
-    let threads = SearchThreads(count: configuration.searchThreads, queue: queue) { [self] in
-      RequestRunner(catalog: catalog, frameBytesMax: configuration.limits.frameBytesMax, logger: logger)
-    }
+    let threads = SearchThreads(count: configuration.searchThreads, queue: queue) { [self] in makeRunner() }
     let result: Result<Void, ServerError>
     do throws(ServerError) { result = .success(try await serve(queue, group)) } catch { result = .failure(error) }
     // Threads first: their last replies still need the event loops.
@@ -59,7 +58,8 @@ public struct VectorServer: Service {
     let registry = ConnectionRegistry(connectionsMax: configuration.connectionsMax)
     let listener = try await listen(
       ConnectionHandler.Shared(
-        configuration: configuration, catalog: catalog, queue: queue, registry: registry, logger: logger), group)
+        configuration: configuration, catalog: catalog, queue: queue, searchers: searchers(group), registry: registry,
+        logger: logger), group)
     let port = listener.localAddress?.port ?? configuration.port
     logger.info("listening", metadata: ["host": "\(configuration.host)", "port": "\(port)"])
     onListening(port)
@@ -70,6 +70,20 @@ public struct VectorServer: Service {
     if ending == .listenerEnded {
       throw ServerError(.listenerEnded, "the listening socket ended by itself: see the log, and start the server again")
     }
+  }
+
+  private func makeRunner() -> RequestRunner {
+    RequestRunner(catalog: catalog, frameBytesMax: configuration.limits.frameBytesMax, logger: logger)
+  }
+
+  /// A searcher for each event loop.
+  private func searchers(_ group: any EventLoopGroup) -> [ObjectIdentifier: NIOLoopBoundBox<LoopSearcher>] {
+    var searchers: [ObjectIdentifier: NIOLoopBoundBox<LoopSearcher>] = [:]
+    for loop in group.makeIterator() {
+      searchers[ObjectIdentifier(loop)] = .makeBoxSendingValue(
+        LoopSearcher(runner: makeRunner(), catalog: catalog), eventLoop: loop)
+    }
+    return searchers
   }
 
   private func listen(

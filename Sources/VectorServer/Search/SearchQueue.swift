@@ -18,7 +18,16 @@ final class SearchQueue: Sendable {
   /// Counts the tasks, and at the end the threads that are to leave.
   private let available = DispatchSemaphore(value: 0)
 
+  /// Tasks that were taken and are not done. Only a hint to others, so relaxed will do.
+  private let outstanding = Atomic<Int>(0)
+
   init(tasksMax: Int) { self.tasksMax = tasksMax }
+
+  /// Whether no task waits or is being worked at.
+  var isIdle: Bool { outstanding.load(ordering: .relaxed) == 0 }
+
+  /// A task that was popped is done.
+  func finish() { outstanding.subtract(1, ordering: .relaxed) }
 
   /// Takes as many tasks as there is room for, in order, under one lock.
   /// - Returns: how many were taken.
@@ -28,6 +37,7 @@ final class SearchQueue: Sendable {
       for task in tasks[..<taken] { state.tasks.append(task) }
       return taken
     }
+    outstanding.add(taken, ordering: .relaxed)
     for _ in 0..<taken { available.signal() }
     return taken
   }

@@ -21,7 +21,10 @@ final class SearchThreads: Sendable {
       pool.submit { state in
         guard state == .active else { return }
         var runner = makeRunner()
-        while let task = queue.pop() { task.outbox.deliver(runner.reply(to: task), for: task) }
+        while let task = queue.pop() {
+          task.outbox.deliver(runner.reply(to: task), for: task)
+          queue.finish()
+        }
       }
     }
   }

@@ -1,0 +1,63 @@
+// Small searches on the event loop itself, while one client asks one thing at a time.
+//
+// Waking a thread that sleeps costs tens of microseconds, and a request that crosses to a search thread pays that twice, beside a
+// search of a hundred. A client that waits for each answer leaves every other thread idle anyway, so nothing is gained by
+// crossing. As soon as a second connection asks, or a request comes while another is under way, the search threads take
+// over: one loop must not do in turn what many cores could do at once.
+//
+// May use: RequestRunner, SearchQueue. All state belongs to one event loop.
+
+import NIOCore
+import VectorWire
+
+/// One event loop's means of answering by itself.
+final class LoopSearcher {
+  /// What a small search is: about this many components of candidates, ef × dimension, some 300 µs of work at most. The loop
+  /// serves no other connection meanwhile.
+  private static let effortTimesDimensionMax = 100_000
+  private static let resultsMax = 1_000
+
+  private var runner: RequestRunner
+  private let catalog: CollectionCatalog
+  private var lone = LoneConnection()
+
+  init(runner: consuming RequestRunner, catalog: CollectionCatalog) {
+    self.runner = runner
+    self.catalog = catalog
+  }
+
+  /// The answer to the requests that one read of `connection` brought, if this is the place to compute it.
+  func reply(to tasks: [SearchTask], of connection: ObjectIdentifier, _ queue: SearchQueue) -> ByteBuffer? {
+    guard lone.asks(connection, now: .now()), tasks.count == 1, let task = tasks.first, isSmall(task.request),
+      queue.isIdle
+    else { return nil }
+    return runner.reply(to: task)
+  }
+
+  private func isSmall(_ work: SearchWork) -> Bool {
+    guard case .search(let request) = work, request.vectors.count == 1, !request.isExact,
+      request.k <= Self.resultsMax, let configuration = catalog[request.collection]?.index.configuration
+    else { return false }
+    let effort = max(request.k, request.effort == 0 ? configuration.searchEffort : request.effort)
+    return effort * configuration.dimension <= Self.effortTimesDimensionMax
+  }
+}
+
+/// Whether one connection is the only one that asks.
+struct LoneConnection {
+  /// How long it must have been.
+  static let time = TimeAmount.milliseconds(20)
+
+  private var last: ObjectIdentifier?
+  private var lastRequest = NIODeadline.distantPast
+  private var since = NIODeadline.distantPast
+
+  /// Notes a request of `connection`.
+  /// - Returns: whether no other connection has asked for ``time``.
+  mutating func asks(_ connection: ObjectIdentifier, now: NIODeadline) -> Bool {
+    if connection != last, now - lastRequest < Self.time { since = now }
+    last = connection
+    lastRequest = now
+    return now - since >= Self.time
+  }
+}
