@@ -29,7 +29,8 @@ extension HNSWIndex {
       let previous = store.table.slot(of: id)
       if previous != nil, !replaces { throw duplicate(id) }
       if let previous, store.isStaged(previous) {
-        throw IndexError(.duplicateRecord, "the id \(id) is staged; link the staged rows before one of them is replaced")
+        throw IndexError(
+          .duplicateRecord, "the id \(id) is staged; link the staged rows before one of them is replaced")
       }
       let slot = try vector.withUnsafeBufferPointer { buffer throws(IndexError) in
         try prepareSlot(&writer)
