@@ -191,4 +191,30 @@ import Testing
     #expect(index.vector(of: staged) == [1, 1] && index.count == 302)
     index.checkInvariants()
   }
+
+  /// Copies of one vector prune each other's edges; a region that was emptied has nothing but retired nodes in it. Both times a row
+  /// that is inserted must be found at once, not after the next mending.
+  @Test func rowsAreFoundAsSoonAsTheyAreInserted() throws {
+    var random = SeededRandom(seed: 5)
+    let index = try makeIndex(8)
+    for n in 0..<4_000 {
+      let copy = [Float](repeating: 0.25, count: 8)
+      try index.insert(.int64(Int64(n)), n % 10 == 0 ? copy : random.vector(dimension: 8))
+      if n % 100 == 0 { #expect(index.unreachableSlots().isEmpty, "after \(n)") }
+    }
+    for size in [200, 1_500] {
+      let region = (0..<size).map { _ in random.vector(dimension: 8).map { 3 + $0 / 10 } }
+      for (n, vector) in region.enumerated() { try index.insert(.int64(Int64(10_000 + n)), vector) }
+      for n in 0..<size { index.remove(.int64(Int64(10_000 + n))) }
+      for (n, vector) in region.prefix(100).enumerated() {
+        try index.insert(.int64(Int64(20_000 + n)), vector)
+        let hits = try index.search(vector, SearchOptions(k: 5))
+        #expect(hits.first == SearchHit(id: .int64(Int64(20_000 + n)), distance: 0), "row \(n) of \(size)")
+      }
+      #expect(index.unreachableSlots().isEmpty)
+      for n in 0..<100 { index.remove(.int64(Int64(20_000 + n))) }
+    }
+    index.consolidate()
+    index.checkInvariants()
+  }
 }

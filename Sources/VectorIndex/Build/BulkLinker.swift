@@ -37,7 +37,7 @@ final class BulkLinker: Sendable {
       guard i < slots.count else { return }
       do throws(IndexError) {
         let layer = index.configuration.layer(ofInsertion: firstInsertion &+ UInt64(i))
-        try index.link(slots[i], layer: layer, scratch)
+        try index.link(slots[i], layer: layer, version: nil, scratch)
       } catch {
         stop(error)
       }

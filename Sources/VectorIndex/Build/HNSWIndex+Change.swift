@@ -29,7 +29,8 @@ extension HNSWIndex {
       let previous = store.table.slot(of: id)
       if previous != nil, !replaces { throw duplicate(id) }
       if let previous, store.isStaged(previous) {
-        throw IndexError(.duplicateRecord, "the id \(id) is staged; link the staged rows before one of them is replaced")
+        throw IndexError(
+          .duplicateRecord, "the id \(id) is staged; link the staged rows before one of them is replaced")
       }
       let slot = try vector.withUnsafeBufferPointer { buffer throws(IndexError) in
         try prepareSlot(&writer)
@@ -86,7 +87,7 @@ extension HNSWIndex {
     writer.scratch = scratch
     let layer = configuration.layer(ofInsertion: writer.insertions)
     writer.insertions &+= 1
-    try link(slot, layer: layer, scratch)
+    try link(slot, layer: layer, version: store.pins.current, scratch)
   }
 
   /// Makes room for one more row in the graph, from slots that nobody can reach any more where there are some.
@@ -155,6 +156,8 @@ extension HNSWIndex {
     try withWriter { writer throws(IndexError) in
       let staged = writer.staged
       guard !staged.isEmpty else { return }
+      // Threads that link do not tell retired nodes from others.
+      if !writer.retired.isEmpty { consolidate(&writer) }
       hiddenNodes.add(staged.count, ordering: .releasing)
       defer { hiddenNodes.subtract(staged.count, ordering: .releasing) }
       try BulkLinker(index: self, slots: staged, firstInsertion: writer.insertions, progress: progress)

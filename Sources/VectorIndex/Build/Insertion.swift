@@ -12,16 +12,17 @@ extension HNSWIndex {
   ///
   /// - slot: [q]; its row is written.
   /// - layer: [l], the highest layer it reaches.
-  func link(_ slot: UInt32, layer: Int, _ scratch: BuildScratch) throws(IndexError) {
+  /// - version: see ``connect(_:layer:from:version:_:)``.
+  func link(_ slot: UInt32, layer: Int, version: UInt64?, _ scratch: BuildScratch) throws(IndexError) {
     try graph.addNode(slot, layer: layer)
     if let entry = graph.entryPoint(), layer <= entry.layer {
-      connect(slot, layer: layer, from: entry, scratch)
+      connect(slot, layer: layer, from: entry, version: version, scratch)
       return
     }
     // The node reaches above the entry point, or is the first: one at a time.
     entryMutex.withLock { _ in
       let entry = graph.entryPoint()
-      if let entry { connect(slot, layer: layer, from: entry, scratch) }
+      if let entry { connect(slot, layer: layer, from: entry, version: version, scratch) }
       if layer > entry?.layer ?? -1 {
         graph.entry.store(Graph.pack(entry: slot, layer: layer), ordering: .releasing)
       }
@@ -29,7 +30,13 @@ extension HNSWIndex {
   }
 
   /// Chooses neighbours for a node without links, and ties it in.
-  func connect(_ slot: UInt32, layer: Int, from entry: (slot: UInt32, layer: Int), _ scratch: BuildScratch) {
+  ///
+  /// - version: the version whose rows become neighbours, for a single insertion: retired nodes are walked through without
+  ///   taking the places of candidates, and the node has an edge to it when this returns. nil in a bulk build, where staged
+  ///   rows are neighbours, none is retired, and one walk at the end ties all in.
+  func connect(
+    _ slot: UInt32, layer: Int, from entry: (slot: UInt32, layer: Int), version: UInt64?, _ scratch: BuildScratch
+  ) {
     let traversal = traversal
     let row = traversal.scorer.row(slot)
     let scale = store.metric == .cosine ? store.scale(slot) : 1
@@ -38,16 +45,12 @@ extension HNSWIndex {
 
     var start = traversal.descend(to: top, from: entry, query: row, scale: scale, &scratch.search)
     for l in stride(from: top, through: 0, by: -1) {
-      traversal.searchLayer(
-        l, from: start, query: row, scale: scale, ef: configuration.constructionEffort, version: nil, &scratch.search)
-      if scratch.search.pool.count > 0 { start = scratch.search.pool.slot(at: 0) }
-      scratch.candidates.removeAll(keepingCapacity: true)
-      for i in 0..<scratch.search.pool.count {
-        let candidate = scratch.search.pool.slot(at: i)
-        // A retired node is a way, not a place: an edge to it would have to be mended at once.
-        guard candidate != slot, store.isCurrent(candidate) else { continue }
-        scratch.candidates.append(Neighbour(distance: scratch.search.pool.distance(at: i), slot: candidate))
+      findCandidates(for: slot, layer: l, from: start, version: version, scratch)
+      if l == 0, scratch.candidates.isEmpty {
+        // The descent ended among retired nodes that no edge leads out of.
+        findCandidates(for: slot, layer: l, from: entry.slot, version: version, scratch)
       }
+      if scratch.search.pool.count > 0 { start = scratch.search.pool.slot(at: 0) }
       traversal.selectNeighbours(
         scratch.candidates, degree: configuration.connectivity, into: &scratch.chosen[l], &scratch.search)
     }
@@ -61,6 +64,24 @@ extension HNSWIndex {
         let neighbour = scratch.chosen[l][i]
         addEdge(from: neighbour.slot, to: slot, distance: neighbour.distance, layer: l, scratch)
       }
+    }
+    if version != nil { tieInIfOrphaned(slot, scratch) }
+  }
+
+  /// Leaves the candidates for the neighbours of a node on one layer in the scratch, ascending.
+  private func findCandidates(
+    for slot: UInt32, layer: Int, from start: UInt32, version: UInt64?, _ scratch: BuildScratch
+  ) {
+    let traversal = traversal
+    traversal.searchLayer(
+      layer, from: start, query: traversal.scorer.row(slot), scale: store.metric == .cosine ? store.scale(slot) : 1,
+      ef: configuration.constructionEffort, version: version, &scratch.search)
+    scratch.candidates.removeAll(keepingCapacity: true)
+    for i in 0..<scratch.search.pool.count {
+      let candidate = scratch.search.pool.slot(at: i)
+      // A retired node is a way, not a place: an edge to it would have to be mended at once.
+      guard candidate != slot, store.isCurrent(candidate) else { continue }
+      scratch.candidates.append(Neighbour(distance: scratch.search.pool.distance(at: i), slot: candidate))
     }
   }
 
@@ -95,9 +116,15 @@ extension HNSWIndex {
   }
 
   /// Selects among the scratch's candidates and writes the result as the links. The caller holds the base's lock.
+  ///
+  /// Retired nodes get the places that are left: they may be the way to somewhere until the graph is mended, but one that kept
+  /// a live node behind it out would leave that without an edge then.
   func prune(layer: Int, degree: Int, links: Graph.Links, _ scratch: BuildScratch) {
+    let retired = scratch.candidates.filter { !store.isCurrent($0.slot) }
+    if !retired.isEmpty { scratch.candidates.removeAll { !store.isCurrent($0.slot) } }
     scratch.candidates.sort(by: <)
     traversal.selectNeighbours(scratch.candidates, degree: degree, into: &scratch.selection, &scratch.search)
+    scratch.selection.append(contentsOf: retired.prefix(degree - scratch.selection.count))
     for i in 0..<degree {
       let neighbour = i < scratch.selection.count ? scratch.selection[i].slot : Graph.none
       links[i].store(neighbour, ordering: .releasing)

@@ -54,6 +54,27 @@ extension HNSWIndex {
     }
   }
 
+  /// Gives a node an edge when all the neighbours that it chose pruned theirs away: copies of one vector do that, and rows far
+  /// from all others. Until the next mending no search would find it.
+  ///
+  /// The candidates of the ground layer are still in the scratch. The edge goes to the nearest of them that has room or, where
+  /// none has, takes the place of the nearest one's farthest.
+  func tieInIfOrphaned(_ slot: UInt32, _ scratch: BuildScratch) {
+    let hasEdge = scratch.chosen[0].contains { graph.neighbours(of: $0.slot, layer: 0).contains(slot) }
+    guard !hasEdge, let nearest = scratch.chosen[0].first else { return }
+    let last = graph.groundDegreeMax - 1
+    for i in 0..<scratch.search.pool.count {
+      let base = scratch.search.pool.slot(at: i)
+      guard base != slot, store.isCurrent(base) else { continue }
+      let count = graph.neighbours(of: base, layer: 0).count
+      if count <= last {
+        graph.groundLinks(of: base)[count].store(slot, ordering: .releasing)
+        return
+      }
+    }
+    graph.groundLinks(of: nearest.slot)[last].store(slot, ordering: .releasing)
+  }
+
   private func nearestBaseWithRoom(for slot: UInt32, _ reached: [Bool], _ scratch: BuildScratch) -> UInt32? {
     let traversal = traversal
     guard let entry = graph.entryPoint() else { return nil }
