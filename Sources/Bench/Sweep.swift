@@ -44,7 +44,8 @@ final class Sweep: Sendable {
     let count = queries.count
     let statistics = index.statistics()
     return IndexCommand.Point(
-      storage: "f32", effort: effort, threads: threads, recall: Double(found.right) / Double(count * min(k, index.count)),
+      storage: "f32", effort: effort, threads: threads,
+      recall: Double(found.right) / Double(count * min(k, index.count)),
       qps: Double(passes * count) / seconds, buildSeconds: buildSeconds,
       bytesPerVector: Double(statistics.bytes) / Double(max(1, index.count)),
       distancesPerQuery: Double(found.distances) / Double(count))

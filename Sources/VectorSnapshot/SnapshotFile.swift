@@ -3,9 +3,10 @@
 // Opening checks everything but the blocks; loading checks each block before a byte of it is decompressed. What does not
 // check is refused with an error that says where; nothing is ever skipped or repaired.
 //
-// May use: Synchronization, and Format, Files and Threads of this module.
+// May use: Synchronization, VectorIndex's worker threads, and Format, Files and Threads of this module.
 
 import Synchronization
+import VectorIndex
 
 /// A snapshot file whose header, metadata, table and footer have been checked.
 ///
@@ -188,7 +189,7 @@ extension SnapshotFile {
   private func read(_ jobs: [BlockReading.Job], threads: Int) throws(SnapshotError) {
     precondition(threads >= 1, "a snapshot is read by at least one thread")
     let work = BlockReading(file: file, blocks: table.blocks, blockBytes: blockBytes, jobs: jobs)
-    WorkerThreads.run(max(1, min(threads, work.blockCount))) { work.run() }
+    WorkerThreads.run(count: max(1, min(threads, work.blockCount))) { _ in work.run() }
     guard let failed = work.failure.withLock({ $0 }) else { return }
     throw describe(failed)
   }

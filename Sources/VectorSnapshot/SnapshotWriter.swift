@@ -4,9 +4,10 @@
 // compressed a block waits for its turn to be given an offset, and only then writes, beside the others.
 // Memory: three blocks a thread and 24 bytes a block, whatever the size of the sections.
 //
-// May use: Synchronization, and Format, Files and Threads of this module.
+// May use: Synchronization, VectorIndex's worker threads, and Format, Files and Threads of this module.
 
 import Synchronization
+import VectorIndex
 
 /// Writes snapshot files. ``SnapshotPublisher`` is the way to write one into a collection's folder.
 public enum SnapshotWriter {
@@ -118,7 +119,7 @@ private struct SnapshotPlan: Sendable {
 
   private func writeBlocks(to file: OpenFile, threads: Int) throws(SystemError) -> [BlockEntry] {
     let work = BlockWriting(plan: self, file: file)
-    WorkerThreads.run(max(1, min(threads, blockCount))) { work.run() }
+    WorkerThreads.run(count: max(1, min(threads, blockCount))) { _ in work.run() }
     if let failure = work.failure.withLock({ $0 }) { throw failure }
     return work.blocks.finish()
   }

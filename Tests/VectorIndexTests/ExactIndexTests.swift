@@ -44,6 +44,24 @@ import Testing
     }
   }
 
+  /// ‖q‖² + ‖r‖² − 2⟨q, r⟩ cancels where vectors are long and near each other; the answer must not.
+  @Test func isExactFarFromTheOrigin() throws {
+    var random = SeededRandom(seed: 6)
+    for offset: Float in [0, 10, 1_000] {
+      let index = try HNSWIndex(configuration: HNSWConfiguration(dimension: 32, metric: .l2))
+      let ids = (0..<5_000).map { RecordID.int64($0) }
+      let rows = (0..<5_000 * 32).map { _ in offset + Float.random(in: -1...1, using: &random) }
+      _ = try rows.withUnsafeBufferPointer { try index.stage(ids, $0) }
+      try index.linkStaged(threads: 2)
+      let queries = (0..<50 * 32).map { _ in offset + Float.random(in: -1...1, using: &random) }
+      let found = try ExactIndex(over: index).search(queries, k: 10, threads: 2)
+      for i in 0..<50 {
+        let scan = try index.search(Array(queries[(i * 32)..<((i + 1) * 32)]), SearchOptions(k: 10, exact: true))
+        #expect(found[i] == scan, "offset \(offset), query \(i)")
+      }
+    }
+  }
+
   @Test func checksItsQueries() throws {
     let index = try HNSWIndex(configuration: HNSWConfiguration(dimension: 3, metric: .cosine))
     for queries: [Float] in [[1, 2], [0, 0, 0], [1, 2, .nan]] {

@@ -1,6 +1,7 @@
 import Foundation
 import Synchronization
 import Testing
+import VectorIndex
 
 @testable import VectorSnapshot
 
@@ -66,7 +67,7 @@ import Testing
     let (data, bystander) = (folder.file("data"), folder.file("bystander"))
     let turn = Atomic<Int>(0)
     let damage = Mutex<[String]>([])
-    WorkerThreads.run(4) {
+    WorkerThreads.run(count: 4) { _ in
       let isAttempting = turn.add(1, ordering: .relaxed).oldValue % 2 == 0
       for _ in 0..<3_000 {
         if isAttempting {

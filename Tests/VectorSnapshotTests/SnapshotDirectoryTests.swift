@@ -1,6 +1,7 @@
 import Foundation
 import Synchronization
 import Testing
+import VectorIndex
 
 @testable import VectorSnapshot
 
@@ -197,7 +198,7 @@ import Testing
   @Test func publicationsFromSeveralThreadsTakeTurns() throws {
     let publisher = try SnapshotPublisher(directory, lock: lock, keeping: 100)
     let failures = Mutex<[SnapshotError]>([])
-    WorkerThreads.run(8) {
+    WorkerThreads.run(count: 8) { _ in
       let error = snapshotError {
         let sections = Sample.sections(seed: 1).map(\.section)
         _ = try publisher.publish(metadata: Sample.metadata, sections: sections, options: Self.options)

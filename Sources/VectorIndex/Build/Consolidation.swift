@@ -37,11 +37,13 @@ extension HNSWIndex {
     writer.changes = 0
     if !writer.retired.isEmpty {
       replaceEntryIfRetired()
+      var starved: [UInt32] = []
       for slot in 0..<UInt32(store.slotsUsed.load(ordering: .relaxed)) {
         let layer = graph.layer(of: slot)
         guard layer >= 0, store.isLive(slot) else { continue }
-        for l in 0...layer { mendLinks(of: slot, layer: l, scratch) }
+        for l in 0...layer where !mendLinks(of: slot, layer: l, scratch) && l == 0 { starved.append(slot) }
       }
+      for slot in starved { relink(slot, scratch) }
     }
     tieInUnreachable(scratch)
     guard !writer.retired.isEmpty else { return }
@@ -58,10 +60,11 @@ extension HNSWIndex {
   ///
   /// Edges that are left stay. The freed places go to candidates that are nearer to the base than to every neighbour, as in
   /// Algorithm 4, and then to the nearest of the rest: a node that lost edges keeps its degree.
-  private func mendLinks(of base: UInt32, layer: Int, _ scratch: BuildScratch) {
+  /// - Returns: false when there were too few candidates for that.
+  private func mendLinks(of base: UInt32, layer: Int, _ scratch: BuildScratch) -> Bool {
     let neighbours = graph.neighbours(of: base, layer: layer)
     var kept = neighbours.filter { store.isCurrent($0) }
-    guard kept.count < neighbours.count else { return }
+    guard kept.count < neighbours.count else { return true }
     var seen = Set(neighbours)
     seen.insert(base)
     var candidates: [UInt32] = []
@@ -81,6 +84,33 @@ extension HNSWIndex {
     }
     kept.append(contentsOf: rest.prefix(neighbours.count - kept.count))
     graph.withLock(on: base) { graph.setLinks(kept, of: base, layer: layer) }
+    return kept.count == neighbours.count
+  }
+
+  /// Chooses edges on the ground layer for a node around which too much was removed.
+  ///
+  /// What is left of an emptied region may be linked to itself alone, and a search that descends into it would never come out.
+  /// So the neighbours are searched for as for a new node, and when the search does not come out either, among all rows.
+  private func relink(_ slot: UInt32, _ scratch: BuildScratch) {
+    guard let entry = graph.entryPoint() else { return }
+    let version = store.pins.current
+    let scale = store.metric == .cosine ? store.scale(slot) : 1
+    let start = traversal.descend(
+      to: 0, from: entry, query: traversal.scorer.row(slot), scale: scale, &scratch.search)
+    findCandidates(for: slot, layer: 0, from: start, version: version, scratch)
+    if scratch.candidates.count < min(configuration.constructionEffort, count - 1) / 2 {
+      scanCandidates(for: slot, version: version, scratch)
+    }
+    traversal.selectNeighbours(
+      scratch.candidates, degree: configuration.connectivity, into: &scratch.selection, &scratch.search)
+    let chosen = scratch.selection
+    var links = chosen.map(\.slot)
+    for neighbour in graph.neighbours(of: slot, layer: 0)
+    where links.count < graph.groundDegreeMax && !links.contains(neighbour) { links.append(neighbour) }
+    graph.withLock(on: slot) { graph.setLinks(links, of: slot, layer: 0) }
+    for neighbour in chosen {
+      addEdge(from: neighbour.slot, to: slot, distance: neighbour.distance, layer: 0, scratch)
+    }
   }
 
   private func distances(from base: UInt32, to slots: [UInt32], _ scratch: BuildScratch) -> [Neighbour] {

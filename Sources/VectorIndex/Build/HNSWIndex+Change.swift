@@ -5,7 +5,7 @@
 import Synchronization
 
 extension HNSWIndex {
-  /// Adds a row. Searches that start after this returns find it.
+  /// Adds a row. Searches that start after this returns see it; an exact one is sure to find it.
   ///
   /// - vector: `[dimension]`.
   /// - Throws: `duplicateRecord`, `dimensionMismatch`, `notFinite`, `zeroVector`, `recordIDMismatch`, `outOfMemory`.
@@ -131,6 +131,8 @@ extension HNSWIndex {
     try withWriter { writer throws(IndexError) in
       reclaim(&writer)
       try graph.commit(slots: store.slotsUsed.load(ordering: .relaxed) + ids.count)
+      // An id table that was outgrown meanwhile is freed when no reader has pinned a version before this one.
+      defer { store.pins.publish(store.pins.current + 1) }
       for (i, id) in ids.enumerated() {
         guard let scale = scales[i] else { continue }
         guard store.table.slot(of: id) == nil else { throw duplicate(id) }

@@ -50,6 +50,7 @@ extension HNSWIndex {
         // The descent ended among retired nodes that no edge leads out of.
         findCandidates(for: slot, layer: l, from: entry.slot, version: version, scratch)
       }
+      if l == 0, scratch.search.isAbandoned, let version { scanCandidates(for: slot, version: version, scratch) }
       if scratch.search.pool.count > 0 { start = scratch.search.pool.slot(at: 0) }
       traversal.selectNeighbours(
         scratch.candidates, degree: configuration.connectivity, into: &scratch.chosen[l], &scratch.search)
@@ -68,14 +69,27 @@ extension HNSWIndex {
     if version != nil { tieInIfOrphaned(slot, scratch) }
   }
 
+  /// Leaves the rows nearest to a node in the scratch, ascending, by a scan of all: where no walk leads to them.
+  func scanCandidates(for slot: UInt32, version: UInt64, _ scratch: BuildScratch) {
+    scratch.search.query.update(from: store.scorer.row(slot), count: store.width)
+    RangeScan(store: store).run(
+      scale: store.metric == .cosine ? store.scale(slot) : 1, k: configuration.constructionEffort, version: version,
+      &scratch.search)
+    takeCandidates(for: slot, scratch)
+  }
+
   /// Leaves the candidates for the neighbours of a node on one layer in the scratch, ascending.
-  private func findCandidates(
+  func findCandidates(
     for slot: UInt32, layer: Int, from start: UInt32, version: UInt64?, _ scratch: BuildScratch
   ) {
     let traversal = traversal
     traversal.searchLayer(
       layer, from: start, query: traversal.scorer.row(slot), scale: store.metric == .cosine ? store.scale(slot) : 1,
       ef: configuration.constructionEffort, version: version, &scratch.search)
+    takeCandidates(for: slot, scratch)
+  }
+
+  private func takeCandidates(for slot: UInt32, _ scratch: BuildScratch) {
     scratch.candidates.removeAll(keepingCapacity: true)
     for i in 0..<scratch.search.pool.count {
       let candidate = scratch.search.pool.slot(at: i)

@@ -7,7 +7,9 @@ import Synchronization
 /// Exact nearest neighbours of batches of queries, over the rows of an index.
 ///
 /// A block of rows meets all queries in one matrix product, which ranks them up to rounding; the best of each query are then
-/// scored again by the kernels that the graph search uses, so that distances and ties come out the same there and here.
+/// scored again by the kernels that the graph search uses, so that distances and ties come out the same there and here. Where
+/// rounding could have kept a row out (L2 far from the origin, where ‖q‖² + ‖r‖² − 2⟨q, r⟩ cancels), all rows are scored
+/// by the kernels.
 public struct ExactIndex: Sendable {
   private let index: HNSWIndex
   private var store: VectorStore { index.store }
@@ -16,7 +18,7 @@ public struct ExactIndex: Sendable {
   private static let blockRows = 1_024
   /// Queries a matrix product: bounds the products to 1 MiB.
   private static let blockQueries = 256
-  /// How many more than `k` are scored again: rounding moves a row past a few others, not past this many.
+  /// How many more than `k` are scored again.
   private static let margin = 32
 
   /// The rows of `index`; nothing is copied.
@@ -72,6 +74,7 @@ public struct ExactIndex: Sendable {
     let used = store.slotsUsed.load(ordering: .acquiring)
     let kept = k + Self.margin
     var nearest = range.map { _ in Reservoir(limit: kept) }
+    var longestRow: Float = 0
     for first in stride(from: 0, to: used, by: Self.blockRows) {
       let rowCount = min(Self.blockRows, used - first)
       BatchDistance.innerProducts(
@@ -81,7 +84,8 @@ public struct ExactIndex: Sendable {
         let slot = UInt32(first + j)
         guard store.isVisible(slot, at: version) else { continue }
         let scale = store.scale(slot)
-        let rowLength = store.metric == .l2 ? squaredLength(store.scorer.row(slot)) : 0
+        let rowLength = store.metric == .cosine ? 1 : squaredLength(store.scorer.row(slot))
+        longestRow = max(longestRow, rowLength)
         for i in 0..<range.count {
           let product = products[i * rowCount + j]
           let distance =
@@ -95,16 +99,51 @@ public struct ExactIndex: Sendable {
       }
     }
     return nearest.indices.map { i in
-      rescored(
-        &nearest[i], query: padded + i * width, scale: store.metric == .cosine ? scales[range.lowerBound + i] : 1, k: k,
-        scratch)
+      let scale = store.metric == .cosine ? scales[range.lowerBound + i] : 1
+      let entries = nearest[i].take()
+      let best = rescored(entries, query: padded + i * width, scale: scale, scratch)
+      let isCertain =
+        entries.count < kept
+        || {
+          // What was kept out ranks behind the last that was kept, give or take the rounding of both.
+          let error = roundingBound(queryLength: lengths[i], rowLength: longestRow)
+          return CandidatePool.distance(entries[kept - 1]) - error > CandidatePool.distance(best[k - 1])
+        }()
+      if isCertain { return hits(best.prefix(k)) }
+      scratch.search.query.update(from: padded + i * width, count: width)
+      RangeScan(store: store).run(scale: scale, k: k, version: version, &scratch.search)
+      return hits(
+        (0..<scratch.search.pool.count).map {
+          CandidatePool.pack(scratch.search.pool.distance(at: $0), scratch.search.pool.slot(at: $0))
+        })
     }
   }
 
+  /// How far a distance of the matrix product and one of the kernels may lie apart: the bound of KernelTests for both, on terms
+  /// whose sizes add up to at most ‖q‖·‖r‖, and for L2 to at most (‖q‖ + ‖r‖)².
+  private func roundingBound(queryLength: Float, rowLength: Float) -> Float {
+    let unit = 2 * Float(store.width + 4) * 0x1p-24
+    switch store.metric {
+    case .cosine: return unit
+    case .innerProduct: return unit * (queryLength * rowLength).squareRoot()
+    case .l2:
+      let sum = queryLength.squareRoot() + rowLength.squareRoot()
+      return unit * sum * sum
+    }
+  }
+
+  private func hits(_ entries: some Sequence<UInt64>) -> [SearchHit] {
+    entries.map {
+      SearchHit(
+        id: store.ids[CandidatePool.slot($0)], distance: store.metric.finished(CandidatePool.distance($0)))
+    }
+  }
+
+  /// The entries with the kernels' distances, ascending.
   private func rescored(
-    _ reservoir: inout Reservoir, query: UnsafePointer<Float>, scale: Float, k: Int, _ scratch: BuildScratch
-  ) -> [SearchHit] {
-    let slots = reservoir.take().map(CandidatePool.slot)
+    _ entries: [UInt64], query: UnsafePointer<Float>, scale: Float, _ scratch: BuildScratch
+  ) -> [UInt64] {
+    let slots = entries.map(CandidatePool.slot)
     var hits: [UInt64] = []
     for first in stride(from: 0, to: slots.count, by: SearchScratch.batchMax) {
       let block = slots[first..<min(first + SearchScratch.batchMax, slots.count)]
@@ -115,10 +154,7 @@ public struct ExactIndex: Sendable {
         hits.append(CandidatePool.pack(scratch.search.batchDistances[i], slot))
       }
     }
-    return hits.sorted().prefix(k).map {
-      SearchHit(
-        id: store.ids[CandidatePool.slot($0)], distance: store.metric.finished(CandidatePool.distance($0)))
-    }
+    return hits.sorted()
   }
 
   private func squaredLength(_ row: UnsafePointer<Float>) -> Float {

@@ -37,11 +37,11 @@ extension HNSWIndex {
     try store.restoreSlots(slots)
     try graph.commit(slots: slots)
 
-    let layers = try restoreNodes(slots: slots, rows: Int(header.rows), load)
+    let layers = try restoreNodes(slots: slots, rows: Int(header.rows), byteCount, load)
     try load(.vectors, UnsafeMutableRawBufferPointer(start: store.rowPointer(0), count: slots * store.width * 4))
     let ground = UnsafeMutableRawPointer(graph.groundLinks(of: 0))
     try load(.groundLinks, UnsafeMutableRawBufferPointer(start: ground, count: slots * graph.groundStride * 4))
-    try restoreUpperLinks(layers, byteCount, load)
+    try restoreUpperLinks(layers, load)
     try checkLinks(layers)
     try restoreRows(layers, try restoreIDs(layers, byteCount, load), threads: threads)
     if header.rows > 0 {
@@ -56,10 +56,13 @@ extension HNSWIndex {
   }
 
   private func restoreNodes(
-    slots: Int, rows: Int, _ load: (IndexPart, UnsafeMutableRawBufferPointer) throws -> Void
+    slots: Int, rows: Int, _ byteCount: (IndexPart) -> Int,
+    _ load: (IndexPart, UnsafeMutableRawBufferPointer) throws -> Void
   ) throws -> [UInt8] {
     var layers = [UInt8](repeating: 0, count: slots)
     try layers.withUnsafeMutableBytes { try load(.layers, $0) }
+    // Before a byte is committed for what the layers promise.
+    try expect(.upperLinks, byteCount, layers.reduce(0) { $0 + max(0, Int($1) - 1) } * graph.degreeMax * 4)
     var free: [UInt32] = []
     for (slot, layer) in layers.enumerated() {
       guard layer <= Graph.layerMax + 1 else { throw contradiction("slot \(slot) is said to be on layer \(layer)") }
@@ -73,11 +76,9 @@ extension HNSWIndex {
   }
 
   private func restoreUpperLinks(
-    _ layers: [UInt8], _ byteCount: (IndexPart) -> Int,
-    _ load: (IndexPart, UnsafeMutableRawBufferPointer) throws -> Void
+    _ layers: [UInt8], _ load: (IndexPart, UnsafeMutableRawBufferPointer) throws -> Void
   ) throws {
     let rowCount = layers.reduce(0) { $0 + max(0, Int($1) - 1) }
-    try expect(.upperLinks, byteCount, rowCount * graph.degreeMax * 4)
     var links = [UInt32](repeating: Graph.none, count: rowCount * graph.degreeMax)
     try links.withUnsafeMutableBytes { try load(.upperLinks, $0) }
     var next = 0

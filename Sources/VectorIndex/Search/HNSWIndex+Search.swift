@@ -76,7 +76,7 @@ extension HNSWIndex {
         _ = collect(options.k, excluding: excluded, version: version, &scratch)
       }
       let owed = min(options.k, live - (excluded == nil ? 0 : 1))
-      if scratch.hitCount < owed { isExact = true }
+      if scratch.hitCount < owed || scratch.isAbandoned { isExact = true }
     }
     if isExact {
       RangeScan(store: store).run(
@@ -91,6 +91,7 @@ extension HNSWIndex {
 
   private func walk(scale: Float, effort: Int, version: UInt64?, _ scratch: inout SearchScratch) {
     guard let entry = graph.entryPoint() else {
+      scratch.isAbandoned = false
       scratch.pool.reset(limit: effort)
       return
     }

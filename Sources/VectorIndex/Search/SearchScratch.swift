@@ -19,6 +19,8 @@ public struct SearchScratch: ~Copyable {
   private var hitCapacity: Int
   var hitCount = 0
   var distancesComputed = 0
+  /// Whether the last walk met more hidden nodes than it makes sense to walk through.
+  var isAbandoned = false
 
   /// Rows scored at once by a range scan, and the most neighbours of one node.
   static let batchMax = 256

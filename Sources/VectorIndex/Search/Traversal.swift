@@ -12,6 +12,10 @@ struct Traversal {
   let store: VectorStore
   let scorer: Scorer
 
+  /// How many hidden nodes a walk takes into its pool, where each costs more than the one before. Measured where a region of
+  /// 16 dimensions was emptied: at 5,000 a walk takes 1 ms, at 20,000 6 ms, where a scan of all 360,000 rows takes 2.
+  private static let hiddenMax = 4_096
+
   /// Walks greedily from `start` down the layers above `layer`, to the node that is nearest on each.
   ///
   /// - query: [q], `[width]`.
@@ -59,7 +63,7 @@ struct Traversal {
   /// - entry: [ep].
   /// - ef: candidates kept.
   /// - version: when given, a node whose row is not visible at it is walked through without taking one of the `ef`
-  ///   places. Without it all nodes count.
+  ///   places. Without it all nodes count. A walk among thousands of such nodes is abandoned: the scratch says so.
   /// - Complexity: about `ef × degree` distances.
   @inline(__always)
   func searchLayer(
@@ -67,6 +71,7 @@ struct Traversal {
     _ scratch: inout SearchScratch
   ) {
     scratch.pool.reset(limit: ef)
+    scratch.isAbandoned = false
     scratch.visited.reset(slots: store.slotsUsed.load(ordering: .acquiring))
     let slots = scratch.batchSlots
     let distances = scratch.batchDistances
@@ -81,7 +86,13 @@ struct Traversal {
       for i in 0..<count {
         let candidate = CandidatePool.pack(distances[i], slots[i])
         guard candidate < scratch.pool.bound else { continue }
-        if let version, !store.isVisible(slots[i], at: version) { scratch.pool.raiseLimit() }
+        if let version, !store.isVisible(slots[i], at: version) {
+          guard scratch.pool.limit < ef &+ Self.hiddenMax else {
+            scratch.isAbandoned = true
+            return
+          }
+          scratch.pool.raiseLimit()
+        }
         scratch.pool.insert(candidate)
       }
 

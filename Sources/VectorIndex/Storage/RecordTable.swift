@@ -1,6 +1,6 @@
 // record id → slot: an open-addressing hash table of slot numbers that readers probe without a lock.
 //
-//     header: u32 capacity (a power of two) | u32 unused
+//     header: u32 binary logarithm of the capacity | u32 unused
 //     then capacity × u32: 0 = never used, 0xFFFFFFFF = used once, otherwise slot + 1
 //
 // The ids themselves stay in the RecordIDColumn, so a row costs 8 to 16 bytes here instead of a Dictionary's ~50.
@@ -34,11 +34,15 @@ final class RecordTable: @unchecked Sendable {
   private static func makeBuckets(capacity: Int) -> UnsafeMutablePointer<Cell> {
     let pointer = UnsafeMutablePointer<Cell>.allocate(capacity: headerCells + capacity)
     for i in 0..<(headerCells + capacity) { (pointer + i).initialize(to: Cell(0)) }
-    pointer[0].store(UInt32(capacity), ordering: .relaxed)
+    pointer[0].store(UInt32(capacity.trailingZeroBitCount), ordering: .relaxed)
     return pointer
   }
 
-  var bytes: Int { (Self.headerCells + Int(buckets.load(ordering: .relaxed)[0].load(ordering: .relaxed))) * 4 }
+  private static func capacity(of table: UnsafeMutablePointer<Cell>) -> Int {
+    1 << Int(table[0].load(ordering: .relaxed))
+  }
+
+  var bytes: Int { (Self.headerCells + Self.capacity(of: buckets.load(ordering: .relaxed))) * 4 }
 
   /// The slot of `id`, or nil. Expected O(1): the load factor is at most a half.
   func slot(of id: RecordID) -> UInt32? {
@@ -51,7 +55,7 @@ final class RecordTable: @unchecked Sendable {
   }
 
   private static func find(_ id: RecordID, in table: UnsafeMutablePointer<Cell>, ids: RecordIDColumn) -> Int? {
-    let mask = Int(table[0].load(ordering: .relaxed)) - 1
+    let mask = capacity(of: table) - 1
     var position = id.hashValue & mask
     while true {
       let cell = headerCells + position
@@ -72,7 +76,7 @@ final class RecordTable: @unchecked Sendable {
       return nil
     }
     var outgrown: OutgrownTable?
-    if 2 * (used + 1) > Int(table[0].load(ordering: .relaxed)) {
+    if 2 * (used + 1) > Self.capacity(of: table) {
       outgrown = grow()
       table = buckets.load(ordering: .relaxed)
     }
@@ -90,7 +94,7 @@ final class RecordTable: @unchecked Sendable {
   }
 
   private static func append(_ id: RecordID, _ slot: UInt32, to table: UnsafeMutablePointer<Cell>) {
-    let mask = Int(table[0].load(ordering: .relaxed)) - 1
+    let mask = capacity(of: table) - 1
     var position = id.hashValue & mask
     while table[headerCells + position].load(ordering: .relaxed) != 0 { position = (position + 1) & mask }
     table[headerCells + position].store(slot + 1, ordering: .releasing)
@@ -101,7 +105,7 @@ final class RecordTable: @unchecked Sendable {
     var capacity = 64
     while capacity < 4 * (count + 1) { capacity *= 2 }
     let new = Self.makeBuckets(capacity: capacity)
-    for i in 0..<Int(old[0].load(ordering: .relaxed)) {
+    for i in 0..<Self.capacity(of: old) {
       let value = old[Self.headerCells + i].load(ordering: .relaxed)
       if value != 0, value != Self.tombstone { Self.append(ids[value - 1], value - 1, to: new) }
     }

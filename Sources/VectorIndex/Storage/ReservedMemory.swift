@@ -57,7 +57,7 @@ final class ReservedMemory: @unchecked Sendable {
     guard mprotect(start, target - committedBytes, PROT_READ | PROT_WRITE) == 0 else {
       throw IndexError(
         .outOfMemory,
-        "the machine refused \((target - committedBytes) >> 20) MiB of memory (\(String(cString: strerror(errno)))); "
+        "the machine refused \((target - committedBytes) >> 10) KiB of memory (\(String(cString: strerror(errno)))); "
           + "free memory or use a machine with more")
     }
     // Advice only: without huge pages everything works, a little slower.
