@@ -41,7 +41,7 @@ final class ReservedMemory: @unchecked Sendable {
 
   deinit { munmap(mapping, mappingBytes) }
 
-  /// Makes the first `bytes` bytes usable. Grows by half of what is there, so that n rows cost O(log n) calls.
+  /// Makes the first `bytes` bytes usable. Grows by an eighth of what is there, so that n rows cost O(log n) calls.
   func commit(_ bytes: Int) throws(IndexError) {
     guard bytes > committedBytes else { return }
     guard bytes <= reservedBytes else {
@@ -50,7 +50,7 @@ final class ReservedMemory: @unchecked Sendable {
         "the index is full: \(bytes >> 20) MiB are needed for one of its arrays and \(reservedBytes >> 20) MiB, twice "
           + "this machine's memory, are reserved; use a machine with more memory")
     }
-    let wanted = max(bytes, committedBytes + committedBytes / 2)
+    let wanted = max(bytes, committedBytes + committedBytes / 8)
     let step = wanted >= Self.hugePage ? Self.hugePage : Self.smallStep
     let target = min((wanted + step - 1) / step * step, reservedBytes)
     let start = base + committedBytes
