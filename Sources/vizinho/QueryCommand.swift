@@ -25,7 +25,8 @@ struct QueryCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("The server. Default: 127.0.0.1:7733.", valueName: "host:port")) var server: String?
   @Option(help: "The collection.") var collection: String?
   @Option(help: ArgumentHelp("Numbers, as pgvector prints them: [1,2,3].", valueName: "numbers")) var vector: String?
-  @Option(help: "The id of a row whose neighbours are wanted.") var id: String?
+  // Ids may be negative.
+  @Option(parsing: .unconditional, help: "The id of a row whose neighbours are wanted.") var id: String?
   @Option(name: .customLong("k"), help: "How many rows.") var k = 10
   @Option(
     name: [.customLong("ef"), .customLong("search-effort")], help: "Candidates kept; 0 = the collection's default.")

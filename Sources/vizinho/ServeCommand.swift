@@ -130,10 +130,6 @@ struct ServeCommand: AsyncParsableCommand {
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(
         services: [.init(service: server)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-    do {
-      try await group.run()
-    } catch let error as ServiceGroupError {
-      throw error
-    }
+    try await group.run()
   }
 }

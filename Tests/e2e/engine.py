@@ -48,9 +48,10 @@ def rebuild(
 
 @dataclasses.dataclass
 class Engine:
-    """`vizinho serve` as a process. A context manager that leaves nothing running."""
+    """`vizinho serve`, or another command that serves, as a process. A context manager that leaves nothing running."""
 
     data_directory: pathlib.Path
+    command: tuple[str, ...] = ("serve",)
     port: int = dataclasses.field(init=False)
     process: "subprocess.Popen[bytes]" = dataclasses.field(init=False)
     _log: IO[bytes] = dataclasses.field(init=False)
@@ -62,7 +63,7 @@ class Engine:
         # A file: a pipe that nobody reads would stop an engine that has much to say.
         self._log = tempfile.TemporaryFile("a+b")
         self.process = subprocess.Popen(
-            [program(), "serve", "--data-dir", self.data_directory, "--listen", self.address],
+            [program(), *self.command, "--data-dir", self.data_directory, "--listen", self.address],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._log,

@@ -1,13 +1,14 @@
 """Small tables of other kinds: what pgvector finds in them, the engine finds."""
 
 import pathlib
+import signal
 import uuid
 from typing import Any, LiteralString
 
 import numpy as np
 import psycopg
 import pytest
-from engine import Engine, rebuild
+from engine import Engine, rebuild, vizinho
 from numpy.typing import NDArray
 from pgvector import Vector
 from pgvector.psycopg import register_vector
@@ -110,3 +111,29 @@ def test_a_rebuild_replaces_what_is_served(database: str, tmp_path: pathlib.Path
         result = client.search("changing", np.ones(DIMENSION, np.float32), ROWS, exact=True)
     # Keys −100 to −1 are left; every fiftieth of them has no vector. The zero vector has gone with key 0.
     assert sorted(hit.id for hit in result) == [i for i in range(-100, 0) if (i + 100) % 50 != 7]
+
+
+def test_a_rebuild_can_go_on_to_serve(database: str, tmp_path: pathlib.Path) -> None:
+    make_table(database, "served", "vector", "bigint")
+    command = ("rebuild", "--serve", "--postgres", database, "--table", "served", "--metric", "l2")
+    with Engine(tmp_path, command) as engine:
+        with engine.client() as client:
+            served = client.search("served", np.ones(DIMENSION, np.float32), K)
+        assert engine.end(signal.SIGTERM) == 0, engine.log
+    with Engine(tmp_path) as engine, engine.client() as client:
+        loaded = client.search("served", np.ones(DIMENSION, np.float32), K)
+    assert [(hit.id, hit.distance) for hit in served] == [(hit.id, hit.distance) for hit in loaded]
+
+
+def test_a_query_is_a_source_too(database: str, tmp_path: pathlib.Path) -> None:
+    make_table(database, "asked", "vector", "bigint")
+    statement = "SELECT id, embedding FROM asked WHERE id % 2 = 0"
+    columns = ("--id-columns", "id", "--vector-column", "embedding")
+    done = vizinho(
+        "rebuild", "--data-dir", tmp_path, "--postgres", database, "--query", statement, *columns,
+        "--collection", "even", "--metric", "l2", "--dimension", str(DIMENSION),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with Engine(tmp_path) as engine, engine.client() as client:
+        ids = client.search("even", np.ones(DIMENSION, np.float32), ROWS).ids
+    assert sorted(ids) == [i - 100 for i in range(ROWS) if i % 2 == 0 and i % 50 != 7]
