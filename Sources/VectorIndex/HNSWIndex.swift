@@ -75,12 +75,6 @@ public final class HNSWIndex: @unchecked Sendable {
   /// The vector of a row as it was given, bit for bit; nil when there is no such row.
   public func vector(of id: RecordID) -> [Float]? { withCurrentSlot(of: id) { Array(store.vector($0)) } }
 
-  /// Copies the vector of a row to `destination`, `[dimension]`; false when there is no such row.
-  public func copyVector(of id: RecordID, to destination: UnsafeMutableBufferPointer<Float>) -> Bool {
-    precondition(destination.count == store.dimension, "the destination must hold one vector")
-    return withCurrentSlot(of: id) { _ = destination.update(from: store.vector($0)) } != nil
-  }
-
   private func withCurrentSlot<R>(of id: RecordID, _ body: (UInt32) -> R) -> R? {
     let pin = store.pins.take()
     defer { store.pins.giveBack(pin) }

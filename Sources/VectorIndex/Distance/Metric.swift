@@ -23,15 +23,6 @@ public enum Metric: UInt8, Sendable, CaseIterable {
     }
   }
 
-  /// pgvector's operator.
-  public var sqlOperator: String {
-    switch self {
-    case .cosine: "<=>"
-    case .innerProduct: "<#>"
-    case .l2: "<->"
-    }
-  }
-
   /// Reads ``name``; `ip` is short for `inner_product`.
   public init?(name: String) {
     guard let metric = Self.allCases.first(where: { $0.name == (name == "ip" ? "inner_product" : name) }) else {

@@ -12,8 +12,8 @@ import VectorWire
 
 /// One event loop's means of answering by itself.
 final class LoopSearcher {
-  /// What a small search is: about this many components of candidates, ef × dimension, some 300 µs of work at most. The loop
-  /// serves no other connection meanwhile.
+  /// What a small search is: about this many components of candidates, ef × dimension. The loop serves no other connection
+  /// meanwhile. At the limit (ef 256, 384 dimensions, 60,605 and 86,694 rows, AVX2) a search takes 0.36 to 0.47 ms.
   private static let effortTimesDimensionMax = 100_000
   private static let resultsMax = 1_000
 
