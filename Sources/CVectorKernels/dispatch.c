@@ -9,7 +9,8 @@ size_t vz_kernels_available(const vz_kernels **tables) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f")) tables[count++] = &vz_kernels_avx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) tables[count++] = &vz_kernels_avx2;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
+    tables[count++] = &vz_kernels_avx2;
 #elif defined(__aarch64__)
   tables[count++] = &vz_kernels_neon;
 #endif

@@ -14,6 +14,7 @@ extern const vz_kernels vz_kernels_avx512;
 extern const vz_kernels vz_kernels_neon;
 #endif
 
-static inline const float *vz_row(const float *rows, size_t width, const uint32_t *slots, size_t i) {
-  return rows + (slots ? (size_t)slots[i] : i) * width;
+/// Row `i` of those named, where a row takes `row_bytes` bytes.
+static inline const void *vz_row(const void *rows, size_t row_bytes, const uint32_t *slots, size_t i) {
+  return (const char *)rows + (slots ? (size_t)slots[i] : i) * row_bytes;
 }

@@ -18,24 +18,36 @@
 #define VZ_NONNULL
 #endif
 
-/// Scores one query against many rows. The unit of work is a hop of the graph search: one call, up to a few dozen rows.
+/// Sums one query against many rows. The unit of work is a hop of the graph search: one call, up to a few dozen rows.
 ///
-/// `query` is [width] and `rows` is [any][width] floats, both 64-byte aligned and padded with zeros from the dimension up
-/// to `width`, which is a multiple of 16: no kernel has a tail. `slots` names the rows; when it is NULL, rows 0 to
-/// count - 1 are meant. `out` is [count].
+/// `query` is [width] and `rows` is [any][width] numbers, both 64-byte aligned and padded from the dimension up to
+/// `width`, so that no kernel has a tail. `slots` names the rows; when it is NULL, rows 0 to count - 1 are meant. `out` is
+/// [count]. Which numbers those are, and how they are padded, stands with each kernel in `vz_kernels`.
 ///
-/// Sums are taken in an order of the kernel's own, so variants differ by rounding; the tests state the bound.
-typedef void (*vz_score_rows)(const float *query, const float *rows, size_t width, const uint32_t *VZ_NULLABLE slots,
-                              size_t count, float *out);
+/// Floating-point sums are taken in an order of the kernel's own, so variants differ by rounding; the tests state the
+/// bound. Integer sums are exact up to their conversion to float.
+typedef void (*vz_sum_rows)(const void *query, const void *rows, size_t width, const uint32_t *VZ_NULLABLE slots,
+                            size_t count, float *out);
 
 /// The kernels of one instruction set.
 typedef struct vz_kernels {
-  /// "scalar", "avx2", "avx512" or "neon".
+  /// "scalar", "avx2", "avx512", "avx512vnni" or "neon".
   const char *name;
+  /// f32 query, f32 rows; width a multiple of 16, padded with zeros. out[i] = the sum of query[j] * row[j].
+  vz_sum_rows f32_product;
+  /// As before. out[i] = the sum of (query[j] - row[j])^2.
+  vz_sum_rows f32_squared_l2;
+  /// f32 query, IEEE half-precision rows; width a multiple of 32, padded with zeros. out[i] = the sum of query[j] * row[j].
+  vz_sum_rows f16_product;
+  /// int8 query, int8 rows, both without -128; width a multiple of 64, padded with zeros.
   /// out[i] = the sum of query[j] * row[j].
-  vz_score_rows inner_product;
-  /// out[i] = the sum of (query[j] - row[j])^2.
-  vz_score_rows squared_l2;
+  vz_sum_rows int8_product;
+  /// f32 query, int8 rows without -128; width a multiple of 64, padded with zeros. out[i] = the sum of query[j] * row[j].
+  vz_sum_rows f32_int8_product;
+  /// int8 query without -128, 4-bit rows of 0...15; width a multiple of 128, the query padded with zeros and the rows with
+  /// anything. Byte b of the n-th 64 bytes of a row holds number 128n + b in its low four bits and number 128n + 64 + b in
+  /// its high ones. out[i] = the sum of query[j] * row[j].
+  vz_sum_rows int4_product;
 } vz_kernels;
 
 /// The most variants that any CPU can run.
@@ -44,6 +56,39 @@ enum { VZ_KERNELS_MAX = 4 };
 /// Writes the kernels that this CPU (and its operating system) can run into `tables`, fastest first, and returns how
 /// many there are. "scalar" is always the last.
 size_t vz_kernels_available(const vz_kernels *VZ_NULLABLE *VZ_NONNULL tables);
+
+/// Rows in one representation, and the kernel that sums them.
+typedef struct vz_plane {
+  const void *rows;
+  /// [slot] pairs: what the sum of a row is multiplied with, and what is added (see `vz_query`).
+  const float *sides;
+  /// Numbers a row, padding included.
+  size_t width;
+  vz_sum_rows sum;
+} vz_plane;
+
+/// A query in the form that a plane's kernel takes, and the numbers that make distances of its sums:
+///
+///     distance = sides[slot].0 * (factor * sum + shift) + sides[slot].1 * weight + constant
+typedef struct vz_query {
+  const void *numbers;
+  float factor;
+  float shift;
+  float weight;
+  float constant;
+} vz_query;
+
+/// out[i] = the distance from the query to row `slots[i]`.
+void vz_score(const vz_plane *plane, const vz_query *query, const uint32_t *slots, size_t count, float *out);
+
+/// out[i] = the distance from the query to row `first + i`; `row_bytes` is what one row takes.
+void vz_score_range(const vz_plane *plane, const vz_query *query, size_t row_bytes, size_t first, size_t count,
+                    float *out);
+
+/// Scores as `vz_score` does, and keeps the rows whose distance is below `bound` (or not a number): their slots move to
+/// the front of `slots`, in order, their distances to the front of `out`. Returns how many there are. A hop in one call.
+size_t vz_score_below(const vz_plane *plane, const vz_query *query, uint32_t *slots, size_t count, float bound,
+                      float *out);
 
 /// Asks for the cache line at `address`, which need not be mapped.
 static inline void vz_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
