@@ -20,6 +20,8 @@ struct IndexCommand: ParsableCommand {
   @Option(help: "cosine, inner_product (ip) or l2.") var metric = "cosine"
   @Option(help: "Results a query.") var k = 10
   @Option(help: "Efforts (ef) to search with, separated by commas.") var ef = "10,16,24,32,48,64,96,128,192,256,384,512"
+  @Option(help: "Storages to measure, separated by commas: f32, f16, int8, int4x8, int4x16; or auto.") var storage = "auto"
+  @Option(help: "Reaches") var reach = ""
   @Option(name: .customLong("m"), help: "Edges a node (M).") var connectivity = 16
   @Option(help: "Effort of the build (efConstruction).") var efConstruction = 200
   @Option(help: "Threads that search; the build uses all cores.") var threads = 1
@@ -31,6 +33,7 @@ struct IndexCommand: ParsableCommand {
   struct Point: Codable {
     var storage: String
     var effort: Int
+    var reach: Double?
     var threads: Int
     var recall: Double
     var qps: Double
@@ -39,7 +42,7 @@ struct IndexCommand: ParsableCommand {
     var distancesPerQuery: Double
 
     enum CodingKeys: String, CodingKey {
-      case storage, effort, threads, recall, qps
+      case storage, effort, reach, threads, recall, qps
       case buildSeconds = "build_seconds"
       case bytesPerVector = "bytes_per_vector"
       case distancesPerQuery = "distances_per_query"
@@ -60,29 +63,44 @@ struct IndexCommand: ParsableCommand {
     guard queries.dimension == base.dimension else {
       throw ValidationError("the queries have \(queries.dimension) dimensions and the base has \(base.dimension)")
     }
-    let sweep = try Sweep(
-      base: base, queries: queries,
-      configuration: HNSWConfiguration(
-        dimension: base.dimension, metric: metric, connectivity: connectivity, constructionEffort: efConstruction),
-      k: k, buildThreads: buildThreads ?? ProcessInfo.processInfo.activeProcessorCount)
+    let storages = try storage.split(separator: ",").map { name in
+      if name == "auto" { return VectorStorage.automatic(dimension: base.dimension) }
+      guard let storage = VectorStorage(name: String(name)) else {
+        throw ValidationError("--storage: \"\(name)\" is none of f32, f16, int8, int4x8, int4x16, auto")
+      }
+      return storage
+    }
+    let buildThreads = buildThreads ?? ProcessInfo.processInfo.activeProcessorCount
+    let truth = try Truth(base: base, queries: queries, metric: metric, k: k, threads: buildThreads)
+    let sweeps = try storages.map { storage in
+      try Sweep(
+        base: base, queries: queries, truth: truth,
+        configuration: HNSWConfiguration(
+          dimension: base.dimension, metric: metric, storage: storage, connectivity: connectivity,
+          constructionEffort: efConstruction),
+        k: k, buildThreads: buildThreads)
+    }
+    let options = efforts.map { SearchOptions(k: k, effort: $0) } + reach.split(separator: ",").compactMap { Float($0) }.map { r in var o = SearchOptions(k: k); o.reach = r; return o }
     if roundsFromStdin {
       say("ready")
       while readLine() != nil {
-        let points = efforts.map { sweep.measure(effort: $0, threads: threads) }
+        let points = sweeps.flatMap { sweep in options.map { sweep.measure($0, threads: threads) } }
         say(String(decoding: try JSONEncoder().encode(points), as: UTF8.self))
       }
       return
     }
-    print("\(base.count) × \(base.dimension), built in \(String(format: "%.2f", sweep.buildSeconds)) s")
     var points: [Point] = []
-    for effort in efforts {
-      let point = sweep.measure(effort: effort, threads: threads)
-      points.append(point)
-      print(
-        String(
-          format: "ef %5d  recall@%d %.4f  %9.0f queries/s  %7.0f distances a query", effort, k, point.recall,
-          point.qps,
-          point.distancesPerQuery))
+    for sweep in sweeps {
+      print("\(sweep.index.configuration.storage.name): \(base.count) × \(base.dimension), built in \(String(format: "%.2f", sweep.buildSeconds)) s, \(sweep.index.statistics().bytes / base.count) bytes a vector")
+      for option in options {
+        let point = sweep.measure(option, threads: threads)
+        points.append(point)
+        print(
+          String(
+            format: "ef %5d reach %.3f recall@%d %.4f  %9.0f queries/s  %7.0f distances a query", point.effort, point.reach ?? 1, k, point.recall,
+            point.qps,
+            point.distancesPerQuery))
+      }
     }
     if let json {
       let encoder = JSONEncoder()

@@ -10,11 +10,12 @@ final class Sweep: Sendable {
   let index: HNSWIndex
   private let queries: VectorFile
   private let k: Int
-  /// The distance of the k-th exact result of each query.
-  private let radii: [Float]
+  private let truth: Truth
   let buildSeconds: Double
 
-  init(base: VectorFile, queries: VectorFile, configuration: HNSWConfiguration, k: Int, buildThreads: Int) throws {
+  init(
+    base: VectorFile, queries: VectorFile, truth: Truth, configuration: HNSWConfiguration, k: Int, buildThreads: Int
+  ) throws {
     let index = try HNSWIndex(configuration: configuration)
     self.index = index
     self.queries = queries
@@ -24,27 +25,26 @@ final class Sweep: Sendable {
     _ = try base.values.withUnsafeBufferPointer { try index.stage(ids, $0) }
     try index.linkStaged(threads: buildThreads)
     buildSeconds = (ContinuousClock.now - start) / .seconds(1)
-    let exact = try ExactIndex(over: index).search(queries.values, k: k, threads: buildThreads)
-    radii = exact.map { $0.last?.distance ?? .infinity }
+    self.truth = truth
   }
 
   /// Passes over the queries go on for at least this long: one pass of a few hundred queries is over too soon to be timed.
   private static let secondsMin = 0.3
 
-  func measure(effort: Int, threads: Int) -> IndexCommand.Point {
+  func measure(_ options: SearchOptions, threads: Int) -> IndexCommand.Point {
     let clock = ContinuousClock()
     let start = clock.now
     var passes = 0
     var found = Found()
     repeat {
-      found = searchAll(effort: effort, threads: threads)
+      found = searchAll(options, threads: threads)
       passes += 1
     } while clock.now - start < .seconds(Self.secondsMin)
     let seconds = (clock.now - start) / .seconds(1)
     let count = queries.count
     let statistics = index.statistics()
     return IndexCommand.Point(
-      storage: "f32", effort: effort, threads: threads,
+      storage: index.configuration.storage.name, effort: options.effort, reach: options.reach.map(Double.init), threads: threads,
       recall: Double(found.right) / Double(count * min(k, index.count)),
       qps: Double(passes * count) / seconds, buildSeconds: buildSeconds,
       bytesPerVector: Double(statistics.bytes) / Double(max(1, index.count)),
@@ -56,11 +56,11 @@ final class Sweep: Sendable {
     var distances = 0
   }
 
-  private func searchAll(effort: Int, threads: Int) -> Found {
+  private func searchAll(_ options: SearchOptions, threads: Int) -> Found {
     let totals = Shared(Found())
     WorkerThreads.run(count: threads) { thread in
       // Each thread takes every threads-th query: no counter to share, and the same work for each.
-      let found = self.searchEvery(threads, from: thread, effort: effort)
+      let found = self.searchEvery(threads, from: thread, options)
       totals.withLock {
         $0.right += found.right
         $0.distances += found.distances
@@ -69,17 +69,15 @@ final class Sweep: Sendable {
     return totals.withLock { $0 }
   }
 
-  private func searchEvery(_ step: Int, from first: Int, effort: Int) -> Found {
+  private func searchEvery(_ step: Int, from first: Int, _ options: SearchOptions) -> Found {
     var scratch = SearchScratch(for: index)
     var found = Found()
-    let options = SearchOptions(k: k, effort: effort)
     queries.values.withUnsafeBufferPointer { values in
       for i in stride(from: first, to: queries.count, by: step) {
         let query = UnsafeBufferPointer(rebasing: values[(i * queries.dimension)..<((i + 1) * queries.dimension)])
-        let radius = radii[i] + 1e-5
         // The queries were checked when the exact answers were computed.
         try? index.search(query, options, scratch: &scratch) { hits in
-          for h in 0..<hits.count where hits.distance(at: h) <= radius { found.right += 1 }
+          for h in 0..<hits.count { found.right += truth.isRight(hits.id(at: h), forQuery: i) ? 1 : 0 }
           found.distances += hits.distancesComputed
         }
       }

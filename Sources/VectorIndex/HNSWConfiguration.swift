@@ -9,6 +9,8 @@ public struct HNSWConfiguration: Hashable, Sendable {
   public var metric: Metric
   /// The type of the record ids.
   public var recordIDKind: RecordIDKind
+  /// The precision in which rows are kept.
+  public var storage: VectorStorage
   /// Edges that a new node chooses on each layer [M], 2...64. A node keeps up to twice as many on the ground layer.
   public var connectivity: Int
   /// Candidates considered for those edges [efConstruction], `connectivity`...4,096.
@@ -19,12 +21,13 @@ public struct HNSWConfiguration: Hashable, Sendable {
   public var seed: UInt64
 
   public init(
-    dimension: Int, metric: Metric, recordIDKind: RecordIDKind = .int64, connectivity: Int = 16,
-    constructionEffort: Int = 200, searchEffort: Int = 100, seed: UInt64 = 1
+    dimension: Int, metric: Metric, recordIDKind: RecordIDKind = .int64, storage: VectorStorage? = nil,
+    connectivity: Int = 16, constructionEffort: Int = 200, searchEffort: Int = 100, seed: UInt64 = 1
   ) {
     self.dimension = dimension
     self.metric = metric
     self.recordIDKind = recordIDKind
+    self.storage = storage ?? .automatic(dimension: dimension)
     self.connectivity = connectivity
     self.constructionEffort = constructionEffort
     self.searchEffort = searchEffort

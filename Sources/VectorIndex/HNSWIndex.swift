@@ -59,7 +59,7 @@ public final class HNSWIndex: @unchecked Sendable {
     self.configuration = configuration
     store = try VectorStore(configuration: configuration, kernels: kernels)
     graph = try Graph(configuration: configuration, slotsMax: store.slotsMax)
-    traversal = Traversal(graph: graph, store: store, scorer: store.scorer)
+    traversal = Traversal(graph: graph, store: store, scorer: store.walking)
   }
 
   /// Runs `body` as the one who changes the index.
@@ -72,8 +72,8 @@ public final class HNSWIndex: @unchecked Sendable {
 
   public func contains(_ id: RecordID) -> Bool { withCurrentSlot(of: id) { _ in true } ?? false }
 
-  /// The vector of a row as it was given, bit for bit; nil when there is no such row.
-  public func vector(of id: RecordID) -> [Float]? { withCurrentSlot(of: id) { Array(store.vector($0)) } }
+  /// The vector of a row, as the storage keeps it: bit for bit under `f32`, else rounded. nil when there is no such row.
+  public func vector(of id: RecordID) -> [Float]? { withCurrentSlot(of: id) { store.vector($0) } }
 
   private func withCurrentSlot<R>(of id: RecordID, _ body: (UInt32) -> R) -> R? {
     let pin = store.pins.take()
@@ -89,7 +89,7 @@ public final class HNSWIndex: @unchecked Sendable {
 
 extension HNSWIndex {
   /// Checks a vector by pgvector's rules.
-  /// - Returns: the scale to store beside it: the inverse of its length under cosine, else 1.
+  /// - Returns: the inverse of its length under cosine, else 1.
   @discardableResult
   func checked(_ vector: UnsafeBufferPointer<Float>) throws(IndexError) -> Float {
     guard vector.count == configuration.dimension else {

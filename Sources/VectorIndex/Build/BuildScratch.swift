@@ -2,6 +2,8 @@
 //
 // May use: SearchScratch.
 
+internal import CVectorKernels
+
 /// The working memory of insertions. Not shared between threads.
 final class BuildScratch {
   var search: SearchScratch
@@ -11,8 +13,31 @@ final class BuildScratch {
   var candidates: [Neighbour] = []
   var selection: [Neighbour] = []
 
+  /// A row as a query against the others, and its numbers where a kernel cannot read them in place.
+  let rowQuery: UnsafeMutablePointer<vz_query>
+  private let rowNumbers: UnsafeMutablePointer<Float>
+
   init(store: VectorStore) {
     search = SearchScratch(store: store)
+    rowQuery = .allocate(capacity: 1)
+    rowNumbers = VectorStore.zeros(store.width)
+  }
+
+  deinit {
+    rowQuery.deallocate()
+    rowNumbers.deallocate()
+  }
+
+  /// Makes `slot` the row that others are scored against.
+  @inline(__always)
+  func compare(with slot: UInt32, _ store: VectorStore) {
+    rowQuery.initialize(to: store.pairing.prepare(row: slot, format: store.fine.format, numbers: rowNumbers))
+  }
+
+  /// Makes `slot` the row that is searched for.
+  func aim(at slot: UInt32, _ store: VectorStore) {
+    store.fine.decode(slot, into: search.vector)
+    search.prepareQueries(inverseLength: store.metric == .cosine ? store.inverseLength(slot) : 1, store)
   }
 }
 

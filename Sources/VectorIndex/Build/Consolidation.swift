@@ -72,10 +72,10 @@ extension HNSWIndex {
       for candidate in graph.neighbours(of: retired, layer: layer)
       where store.isCurrent(candidate) && seen.insert(candidate).inserted { candidates.append(candidate) }
     }
-    let nearest = distances(from: base, to: candidates, scratch).sorted(by: <)
+    let nearest = self.neighbours(candidates, of: base, scratch)
     var rest: [UInt32] = []
     for candidate in nearest where kept.count < neighbours.count {
-      let toKept = distances(from: candidate.slot, to: kept, scratch)
+      let toKept = self.neighbours(kept, of: candidate.slot, scratch)
       if toKept.contains(where: { $0.distance < candidate.distance }) {
         rest.append(candidate.slot)
       } else {
@@ -94,15 +94,14 @@ extension HNSWIndex {
   private func relink(_ slot: UInt32, _ scratch: BuildScratch) {
     guard let entry = graph.entryPoint() else { return }
     let version = store.pins.current
-    let scale = store.metric == .cosine ? store.scale(slot) : 1
-    let start = traversal.descend(
-      to: 0, from: entry, query: traversal.scorer.row(slot), scale: scale, &scratch.search)
+    scratch.aim(at: slot, store)
+    let start = traversal.descend(to: 0, from: entry, query: scratch.search.walkQuery, &scratch.search)
     findCandidates(for: slot, layer: 0, from: start, version: version, scratch)
     if scratch.candidates.count < min(configuration.constructionEffort, count - 1) / 2 {
       scanCandidates(for: slot, version: version, scratch)
     }
     traversal.selectNeighbours(
-      scratch.candidates, degree: configuration.connectivity, into: &scratch.selection, &scratch.search)
+      scratch.candidates, degree: configuration.connectivity, into: &scratch.selection, scratch)
     let chosen = scratch.selection
     var links = chosen.map(\.slot)
     for neighbour in graph.neighbours(of: slot, layer: 0)
@@ -113,19 +112,10 @@ extension HNSWIndex {
     }
   }
 
-  private func distances(from base: UInt32, to slots: [UInt32], _ scratch: BuildScratch) -> [Neighbour] {
-    let scale = store.metric == .cosine ? store.scale(base) : 1
-    var result: [Neighbour] = []
-    for first in stride(from: 0, to: slots.count, by: SearchScratch.batchMax) {
-      let block = slots[first..<min(first + SearchScratch.batchMax, slots.count)]
-      for (i, slot) in block.enumerated() { scratch.search.batchSlots[i] = slot }
-      traversal.scorer.score(
-        traversal.scorer.row(base), scale: scale, slots: scratch.search.batchSlots, count: block.count,
-        into: scratch.search.batchDistances)
-      for (i, slot) in block.enumerated() {
-        result.append(Neighbour(distance: scratch.search.batchDistances[i], slot: slot))
-      }
-    }
+  /// The nodes and their distances from `base`, ascending.
+  private func neighbours(_ slots: [UInt32], of base: UInt32, _ scratch: BuildScratch) -> [Neighbour] {
+    var result = slots.map { Neighbour(distance: 0, slot: $0) }
+    score(&result, from: base, scratch)
     return result
   }
 

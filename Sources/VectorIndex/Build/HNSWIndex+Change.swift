@@ -25,7 +25,7 @@ extension HNSWIndex {
   private func change(_ id: RecordID, _ vector: [Float], replaces: Bool) throws(IndexError) {
     try check(id)
     try withWriter { writer throws(IndexError) in
-      let scale = try vector.withUnsafeBufferPointer { buffer throws(IndexError) in try checked(buffer) }
+      let inverseLength = try vector.withUnsafeBufferPointer { buffer throws(IndexError) in try checked(buffer) }
       let previous = store.table.slot(of: id)
       if previous != nil, !replaces { throw duplicate(id) }
       if let previous, store.isStaged(previous) {
@@ -34,7 +34,7 @@ extension HNSWIndex {
       }
       let slot = try vector.withUnsafeBufferPointer { buffer throws(IndexError) in
         try prepareSlot(&writer)
-        return try store.stage(id, buffer, scale: scale, previous: previous)
+        return try store.stage(id, buffer, inverseLength: inverseLength, previous: previous)
       }
       // From here on the node can be met before its row can be seen.
       hiddenNodes.add(1, ordering: .releasing)
@@ -116,14 +116,14 @@ extension HNSWIndex {
         "\(ids.count) rows of \(dimension) dimensions are \(ids.count * dimension) floats, not \(vectors.count)")
     }
     // Checked before the lock is taken, so that loading threads do this part side by side.
-    var scales: [Float?] = []
-    scales.reserveCapacity(ids.count)
+    var inverseLengths: [Float?] = []
+    inverseLengths.reserveCapacity(ids.count)
     for i in ids.indices {
       try check(ids[i])
       do {
-        scales.append(try checked(UnsafeBufferPointer(rebasing: vectors[(i * dimension)..<((i + 1) * dimension)])))
+        inverseLengths.append(try checked(UnsafeBufferPointer(rebasing: vectors[(i * dimension)..<((i + 1) * dimension)])))
       } catch  where error.code == .zeroVector {
-        scales.append(nil)
+        inverseLengths.append(nil)
       } catch {
         throw IndexError(error.code, "row \(ids[i]): \(error.message)")
       }
@@ -134,15 +134,15 @@ extension HNSWIndex {
       // An id table that was outgrown meanwhile is freed when no reader has pinned a version before this one.
       defer { store.pins.publish(store.pins.current + 1) }
       for (i, id) in ids.enumerated() {
-        guard let scale = scales[i] else { continue }
+        guard let inverseLength = inverseLengths[i] else { continue }
         guard store.table.slot(of: id) == nil else { throw duplicate(id) }
         let row = UnsafeBufferPointer(rebasing: vectors[(i * dimension)..<((i + 1) * dimension)])
-        let slot = try store.stage(id, row, scale: scale, previous: nil)
+        let slot = try store.stage(id, row, inverseLength: inverseLength, previous: nil)
         store.setCurrent(id, to: slot)
         writer.staged.append(slot)
       }
     }
-    return scales.indices.filter { scales[$0] == nil }
+    return inverseLengths.indices.filter { inverseLengths[$0] == nil }
   }
 
   /// Links all staged rows into the graph and makes them searchable.
@@ -172,6 +172,17 @@ extension HNSWIndex {
       let scratch = writer.scratch ?? BuildScratch(store: store)
       writer.scratch = scratch
       tieInUnreachable(scratch)
+    }
+  }
+}
+
+extension HNSWIndex {
+  public func bearStaged() {
+    withWriter { writer in
+      let version = store.pins.current + 1
+      for slot in writer.staged { store.bear(slot, at: version) }
+      writer.staged = []
+      store.pins.publish(version)
     }
   }
 }

@@ -38,12 +38,11 @@ extension HNSWIndex {
     _ slot: UInt32, layer: Int, from entry: (slot: UInt32, layer: Int), version: UInt64?, _ scratch: BuildScratch
   ) {
     let traversal = traversal
-    let row = traversal.scorer.row(slot)
-    let scale = store.metric == .cosine ? store.scale(slot) : 1
+    scratch.aim(at: slot, store)
     let top = min(layer, entry.layer)
     while scratch.chosen.count <= top { scratch.chosen.append([]) }
 
-    var start = traversal.descend(to: top, from: entry, query: row, scale: scale, &scratch.search)
+    var start = traversal.descend(to: top, from: entry, query: scratch.search.walkQuery, &scratch.search)
     for l in stride(from: top, through: 0, by: -1) {
       findCandidates(for: slot, layer: l, from: start, version: version, scratch)
       if l == 0, scratch.candidates.isEmpty {
@@ -51,9 +50,9 @@ extension HNSWIndex {
         findCandidates(for: slot, layer: l, from: entry.slot, version: version, scratch)
       }
       if l == 0, scratch.search.isAbandoned, let version { scanCandidates(for: slot, version: version, scratch) }
-      if scratch.search.pool.count > 0 { start = scratch.search.pool.slot(at: 0) }
+      if scratch.search.nearest.count > 0 { start = scratch.search.nearest.slot(at: 0) }
       traversal.selectNeighbours(
-        scratch.candidates, degree: configuration.connectivity, into: &scratch.chosen[l], &scratch.search)
+        scratch.candidates, degree: configuration.connectivity, into: &scratch.chosen[l], scratch)
     }
 
     for l in 0...top {
@@ -71,32 +70,47 @@ extension HNSWIndex {
 
   /// Leaves the rows nearest to a node in the scratch, ascending, by a scan of all: where no walk leads to them.
   func scanCandidates(for slot: UInt32, version: UInt64, _ scratch: BuildScratch) {
-    scratch.search.query.update(from: store.scorer.row(slot), count: store.width)
-    RangeScan(store: store).run(
-      scale: store.metric == .cosine ? store.scale(slot) : 1, k: configuration.constructionEffort, version: version,
-      &scratch.search)
+    scratch.aim(at: slot, store)
+    RangeScan(store: store).run(k: configuration.constructionEffort, version: version, &scratch.search)
     takeCandidates(for: slot, scratch)
   }
 
-  /// Leaves the candidates for the neighbours of a node on one layer in the scratch, ascending.
+  /// Leaves the candidates for the neighbours of a node on one layer in the scratch, ascending. The scratch is aimed at it.
   func findCandidates(
     for slot: UInt32, layer: Int, from start: UInt32, version: UInt64?, _ scratch: BuildScratch
   ) {
-    let traversal = traversal
     traversal.searchLayer(
-      layer, from: start, query: traversal.scorer.row(slot), scale: store.metric == .cosine ? store.scale(slot) : 1,
-      ef: configuration.constructionEffort, version: version, &scratch.search)
+      layer, from: start, query: scratch.search.walkQuery, rule: .effort(configuration.constructionEffort, results: configuration.constructionEffort),
+      version: version, &scratch.search)
     takeCandidates(for: slot, scratch)
   }
 
   private func takeCandidates(for slot: UInt32, _ scratch: BuildScratch) {
     scratch.candidates.removeAll(keepingCapacity: true)
-    for i in 0..<scratch.search.pool.count {
-      let candidate = scratch.search.pool.slot(at: i)
+    for i in 0..<scratch.search.nearest.count {
+      let candidate = scratch.search.nearest.slot(at: i)
       // A retired node is a way, not a place: an edge to it would have to be mended at once.
       guard candidate != slot, store.isCurrent(candidate) else { continue }
-      scratch.candidates.append(Neighbour(distance: scratch.search.pool.distance(at: i), slot: candidate))
+      scratch.candidates.append(Neighbour(distance: scratch.search.nearest.distance(at: i), slot: candidate))
     }
+    if store.rescores { score(&scratch.candidates, from: slot, scratch) }
+  }
+
+  /// Gives neighbours their distances from `base`, and sorts them.
+  func score(_ neighbours: inout [Neighbour], from base: UInt32, _ scratch: BuildScratch) {
+    let slots = scratch.search.batchSlots
+    let distances = scratch.search.batchDistances
+    scratch.compare(with: base, store)
+    for first in stride(from: 0, to: neighbours.count, by: SearchScratch.batchMax) {
+      let count = min(SearchScratch.batchMax, neighbours.count - first)
+      for i in 0..<count {
+        slots[i] = neighbours[first + i].slot
+        store.pairing.prefetch(slots[i])
+      }
+      store.pairing.score(scratch.rowQuery, slots: slots, count: count, into: distances)
+      for i in 0..<count { neighbours[first + i].distance = distances[i] }
+    }
+    neighbours.sort(by: <)
   }
 
   /// Adds the edge `from` → `to`, and prunes the edges of `from` when they become too many (Algorithm 1, lines 11–16).
@@ -117,9 +131,8 @@ extension HNSWIndex {
         links[count].store(slot, ordering: .releasing)
         return
       }
-      let scale = store.metric == .cosine ? store.scale(base) : 1
-      traversal.scorer.score(
-        traversal.scorer.row(base), scale: scale, slots: slots, count: count, into: scratch.search.batchDistances)
+      scratch.compare(with: base, store)
+      store.pairing.score(scratch.rowQuery, slots: slots, count: count, into: scratch.search.batchDistances)
       scratch.candidates.removeAll(keepingCapacity: true)
       for i in 0..<count {
         scratch.candidates.append(Neighbour(distance: scratch.search.batchDistances[i], slot: slots[i]))
@@ -137,7 +150,7 @@ extension HNSWIndex {
     let retired = scratch.candidates.filter { !store.isCurrent($0.slot) }
     if !retired.isEmpty { scratch.candidates.removeAll { !store.isCurrent($0.slot) } }
     scratch.candidates.sort(by: <)
-    traversal.selectNeighbours(scratch.candidates, degree: degree, into: &scratch.selection, &scratch.search)
+    traversal.selectNeighbours(scratch.candidates, degree: degree, into: &scratch.selection, scratch)
     scratch.selection.append(contentsOf: retired.prefix(degree - scratch.selection.count))
     for i in 0..<degree {
       let neighbour = i < scratch.selection.count ? scratch.selection[i].slot : Graph.none

@@ -15,22 +15,21 @@ extension Traversal {
   /// - Complexity: up to `candidates × degree` distances, most of them cut short after the first four.
   @inline(__always)
   func selectNeighbours(
-    _ candidates: [Neighbour], degree: Int, into result: inout [Neighbour], _ scratch: inout SearchScratch
+    _ candidates: [Neighbour], degree: Int, into result: inout [Neighbour], _ scratch: BuildScratch
   ) {
     result.removeAll(keepingCapacity: true)
-    let slots = scratch.batchSlots
-    let distances = scratch.batchDistances
+    let slots = scratch.search.batchSlots
+    let distances = scratch.search.batchDistances
     for candidate in candidates {
       if result.count == degree { return }
-      let row = scorer.row(candidate.slot)
-      let scale = scorer.metric == .cosine ? scorer.scales[Int(candidate.slot)] : 1
+      scratch.compare(with: candidate.slot, store)
       var isDiverse = true
       var first = 0
       // Four at a time, nearest first: most candidates that fail do so against one of the nearest.
       while first < result.count, isDiverse {
         let count = min(4, result.count &- first)
         for i in 0..<count { slots[i] = result[first &+ i].slot }
-        scorer.score(row, scale: scale, slots: slots, count: count, into: distances)
+        store.pairing.score(scratch.rowQuery, slots: slots, count: count, into: distances)
         for i in 0..<count where distances[i] < candidate.distance { isDiverse = false }
         first &+= count
       }

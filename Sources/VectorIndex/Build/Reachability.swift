@@ -63,8 +63,8 @@ extension HNSWIndex {
     let hasEdge = scratch.chosen[0].contains { graph.neighbours(of: $0.slot, layer: 0).contains(slot) }
     guard !hasEdge, let nearest = scratch.chosen[0].first else { return }
     let last = graph.groundDegreeMax - 1
-    for i in 0..<scratch.search.pool.count {
-      let base = scratch.search.pool.slot(at: i)
+    for i in 0..<scratch.search.nearest.count {
+      let base = scratch.search.nearest.slot(at: i)
       guard base != slot, store.isCurrent(base) else { continue }
       let count = graph.neighbours(of: base, layer: 0).count
       if count <= last {
@@ -78,27 +78,28 @@ extension HNSWIndex {
   private func nearestBaseWithRoom(for slot: UInt32, _ reached: [Bool], _ scratch: BuildScratch) -> UInt32? {
     let traversal = traversal
     guard let entry = graph.entryPoint() else { return nil }
-    let row = traversal.scorer.row(slot)
-    let scale = store.metric == .cosine ? store.scale(slot) : 1
+    scratch.aim(at: slot, store)
     let isBase = { (base: UInt32) in
       reached[Int(base)] && self.store.isLive(base)
         && self.graph.groundLinks(of: base)[self.graph.groundDegreeMax - 1].load(ordering: .relaxed) == Graph.none
     }
-    let start = traversal.descend(to: 0, from: entry, query: row, scale: scale, &scratch.search)
+    let start = traversal.descend(to: 0, from: entry, query: scratch.search.walkQuery, &scratch.search)
     traversal.searchLayer(
-      0, from: start, query: row, scale: scale, ef: configuration.constructionEffort, version: nil, &scratch.search)
-    for i in 0..<scratch.search.pool.count where isBase(scratch.search.pool.slot(at: i)) {
-      return scratch.search.pool.slot(at: i)
+      0, from: start, query: scratch.search.walkQuery, rule: .effort(configuration.constructionEffort, results: configuration.constructionEffort), version: nil,
+      &scratch.search)
+    for i in 0..<scratch.search.nearest.count where isBase(scratch.search.nearest.slot(at: i)) {
+      return scratch.search.nearest.slot(at: i)
     }
     // The search went astray among unreachable nodes, or all around is full: look at every row. Rare.
-    var best = UInt64.max
+    var best = Candidate.none
     for first in stride(from: 0, to: reached.count, by: SearchScratch.batchMax) {
       let count = min(SearchScratch.batchMax, reached.count - first)
-      traversal.scorer.scoreRange(row, scale: scale, first: first, count: count, into: scratch.search.batchDistances)
+      store.answering.scoreRange(
+        scratch.search.answerQuery, first: first, count: count, into: scratch.search.batchDistances)
       for i in 0..<count where isBase(UInt32(first + i)) {
-        best = min(best, CandidatePool.pack(scratch.search.batchDistances[i], UInt32(first + i)))
+        best = min(best, Candidate.pack(scratch.search.batchDistances[i], UInt32(first + i)))
       }
     }
-    return best == .max ? nil : CandidatePool.slot(best)
+    return best == Candidate.none ? nil : Candidate.slot(best)
   }
 }

@@ -6,11 +6,17 @@ internal import CVectorKernels
 import Glibc
 
 /// The kernels of one instruction set.
-package struct DistanceKernels: Sendable {
-  /// "avx512", "avx2", "neon", "portable" or "scalar".
+package struct DistanceKernels: @unchecked Sendable {
+  // Proof of Sendable: constants; the table's pointers lead to code and to a literal.
+
+  /// "avx512vnni", "avx512", "avx2", "neondot", "neon", "portable" or "scalar".
   package let name: String
-  let innerProduct: vz_score_rows
-  let squaredL2: vz_score_rows
+  let table: vz_kernels
+
+  init(name: String, table: vz_kernels) {
+    self.name = name
+    self.table = table
+  }
 
   /// All that this CPU can run, fastest first. The portable twin, written with Swift's `SIMD` types, comes before plain C.
   package static let available: [DistanceKernels] = {
@@ -18,11 +24,7 @@ package struct DistanceKernels: Sendable {
     let count = vz_kernels_available(&tables)
     var kernels = tables.prefix(count).compactMap { table in
       // Each table is a C constant that lives as long as the program.
-      table.map {
-        DistanceKernels(
-          name: String(cString: $0.pointee.name), innerProduct: $0.pointee.inner_product,
-          squaredL2: $0.pointee.squared_l2)
-      }
+      table.map { DistanceKernels(name: String(cString: $0.pointee.name), table: $0.pointee) }
     }
     kernels.insert(.portable, at: kernels.count - 1)
     return kernels
@@ -40,29 +42,14 @@ package struct DistanceKernels: Sendable {
     throw IndexError(.invalidConfiguration, "this CPU has no kernels called \"\(name)\"; it can run \(names)")
   }
 
-  /// How many floats of a row the kernels read at once. Rows are padded with zeros to a multiple of it.
-  package static let widthMultiple = 16
-
-  /// The width of a row of `dimension` floats, padding included.
-  package static func width(ofDimension dimension: Int) -> Int {
-    (dimension + widthMultiple - 1) / widthMultiple * widthMultiple
+  /// What sums queries of a form against rows of a format.
+  func sum(of format: RowFormat, form: Scorer.QueryForm, metric: Metric) -> vz_sum_rows {
+    switch (format, form) {
+    case (.f32, _): metric == .l2 ? table.f32_squared_l2 : table.f32_product
+    case (.f16, _): table.f16_product
+    case (.int8, .floats): table.f32_int8_product
+    case (.int8, _): table.int8_product
+    case (.int4, _): table.int4_product
+    }
   }
 }
-
-extension DistanceKernels {
-  /// Scores by inner product, for the tests and the micro-benchmarks: `query` is [width], `rows` [any][width].
-  package func innerProduct(
-    _ query: UnsafePointer<Float>, _ rows: UnsafePointer<Float>, width: Int, slots: UnsafePointer<UInt32>?, count: Int,
-    into out: UnsafeMutablePointer<Float>
-  ) { innerProduct(query, rows, width, slots, count, out) }
-
-  /// Scores by squared L2 distance, likewise.
-  package func squaredL2(
-    _ query: UnsafePointer<Float>, _ rows: UnsafePointer<Float>, width: Int, slots: UnsafePointer<UInt32>?, count: Int,
-    into out: UnsafeMutablePointer<Float>
-  ) { squaredL2(query, rows, width, slots, count, out) }
-}
-
-/// Asks for the cache line at `address`.
-@inline(__always)
-func prefetch(_ address: UnsafeRawPointer) { vz_prefetch(address) }

@@ -1,63 +1,158 @@
 // From a kernel's sums to distances: the one place that knows what the metrics mean.
 //
-// May use: CVectorKernels through DistanceKernels; the store's pointers.
+// May use: CVectorKernels through DistanceKernels; a plane's pointers.
 
 internal import CVectorKernels
 
-/// Scores a query against the rows of one store. A trivial value: copied into a search, it costs no reference count.
+/// Scores queries against the rows of one plane. A trivial value: copied into a search, it costs no reference count.
 ///
 /// Distances here are for comparing: cosine `1 − cos`, inner product negated, L2 **squared**. ``Metric/finished(_:)`` turns
 /// them into what a user sees.
-struct Scorer {
-  /// `[slot][width]`, padded with zeros. The address is the store's for life (see ReservedMemory).
-  let rows: UnsafePointer<Float>
-  /// `[slot]`, the inverse of each row's length under cosine; unused otherwise.
-  let scales: UnsafePointer<Float>
-  let width: Int
-  let metric: Metric
-  private let kernel: vz_score_rows
+struct Scorer: @unchecked Sendable {
+  // Proof of Sendable: constant pointers into memory that lives as long as the store.
 
-  init(rows: UnsafePointer<Float>, scales: UnsafePointer<Float>, width: Int, metric: Metric, kernels: DistanceKernels) {
-    self.rows = rows
-    self.scales = scales
-    self.width = width
-    self.metric = metric
-    self.kernel = metric == .l2 ? kernels.squaredL2 : kernels.innerProduct
+  /// What a kernel wants a query to be.
+  enum QueryForm {
+    case floats
+    /// 8-bit codes.
+    case int8
+    /// 8-bit codes for rows of 4-bit ones, whose numbers stand 7.5 too high.
+    case int8ForInt4
   }
 
+  let metric: Metric
+  let form: QueryForm
+  let rowBytes: Int
+  let width: Int
+  /// Whether sums are squared distances already.
+  private let sumsAreDistances: Bool
+  private let plane: UnsafePointer<vz_plane>
+  private let rows: UnsafeRawPointer
+  private let sides: UnsafePointer<RowSide>
+
+  /// - kernel: of `kernels`, what sums a query of `form` against the plane's rows.
+  init(_ rowPlane: RowPlane, form: QueryForm, kernels: DistanceKernels) {
+    metric = rowPlane.metric
+    self.form = form
+    rowBytes = rowPlane.rowBytes
+    width = rowPlane.width
+    sumsAreDistances = rowPlane.format == .f32 && metric == .l2
+    rows = UnsafeRawPointer(rowPlane.rows)
+    sides = UnsafePointer(rowPlane.sides)
+    let plane = UnsafeMutablePointer<vz_plane>.allocate(capacity: 1)
+    plane.initialize(
+      to: vz_plane(
+        rows: rowPlane.rows, sides: UnsafeRawPointer(rowPlane.sides).assumingMemoryBound(to: Float.self),
+        width: rowPlane.width, sum: kernels.sum(of: rowPlane.format, form: form, metric: metric)))
+    self.plane = UnsafePointer(plane)
+  }
+
+  /// Frees what `init` allocated. Once, by whoever made it.
+  func deallocate() { plane.deallocate() }
+}
+
+// MARK: - Queries
+
+extension Scorer {
+  /// Makes a query of a vector.
+  ///
+  /// - vector: `[width]`, 64-byte aligned, zero from the dimension on; kept where `form` is `floats`.
+  /// - inverseLength: 1 / ‖vector‖; used under cosine only.
+  /// - codes: `[width]` bytes, 64-byte aligned, written and kept where `form` is not `floats`.
+  func prepare(
+    _ vector: UnsafePointer<Float>, inverseLength: Float, codes: UnsafeMutablePointer<Int8>,
+    into query: UnsafeMutablePointer<vz_query>
+  ) {
+    var made = constants(inverseLength: inverseLength, squaredLength: metric == .l2 ? squaredLength(vector) : 0)
+    if form == .floats {
+      made.numbers = UnsafeRawPointer(vector)
+    } else {
+      let (unit, sum) = RowFormat.quantizeQuery(vector, width: width, to: codes)
+      made.numbers = UnsafeRawPointer(codes)
+      made.factor *= unit
+      if form == .int8ForInt4 { made.shift = -made.factor * 7.5 * Float(sum) }
+    }
+    query.initialize(to: made)
+  }
+
+  /// Makes a query of a row of the same plane.
+  ///
+  /// - numbers: `[width]`, 64-byte aligned: where the row's numbers go if the kernel cannot read them in place.
+  @inline(__always)
+  func prepare(row slot: UInt32, format: RowFormat, numbers: UnsafeMutablePointer<Float>) -> vz_query {
+    let side = sides[Int(slot)]
+    var made = constants(inverseLength: side.scale, squaredLength: side.bias)
+    if metric != .cosine { made.factor *= side.scale }
+    if format == .f16 {
+      format.readNumbers(row(slot), width, times: 1, to: numbers)
+      made.numbers = UnsafeRawPointer(numbers)
+    } else {
+      made.numbers = row(slot)
+    }
+    return made
+  }
+
+  @inline(__always)
+  private func constants(inverseLength: Float, squaredLength: Float) -> vz_query {
+    switch metric {
+    case .cosine: vz_query(numbers: rows, factor: -inverseLength, shift: 0, weight: 0, constant: 1)
+    case .innerProduct: vz_query(numbers: rows, factor: -1, shift: 0, weight: 0, constant: 0)
+    case .l2:
+      sumsAreDistances
+        ? vz_query(numbers: rows, factor: 1, shift: 0, weight: 0, constant: 0)
+        : vz_query(numbers: rows, factor: -2, shift: 0, weight: 1, constant: squaredLength)
+    }
+  }
+
+  private func squaredLength(_ vector: UnsafePointer<Float>) -> Float {
+    var sums = SIMD8<Float>()
+    for j in stride(from: 0, to: width, by: 8) {
+      let block = UnsafeRawPointer(vector + j).loadUnaligned(as: SIMD8<Float>.self)
+      sums = block * block + sums
+    }
+    return sums.sum()
+  }
+}
+
+// MARK: - Distances
+
+extension Scorer {
   /// Scores `query` against `count` rows named by `slots`: one crossing into C.
   ///
-  /// - query: `[width]`, 64-byte aligned, zero from the dimension on.
-  /// - queryScale: under cosine, the inverse of the query's length.
   /// - distances: `[count]`, written.
   @inline(__always)
   func score(
-    _ query: UnsafePointer<Float>, scale queryScale: Float, slots: UnsafePointer<UInt32>, count: Int,
+    _ query: UnsafePointer<vz_query>, slots: UnsafePointer<UInt32>, count: Int,
     into distances: UnsafeMutablePointer<Float>
-  ) {
-    kernel(query, rows, width, slots, count, distances)
-    switch metric {
-    case .cosine: for i in 0..<count { distances[i] = 1 - distances[i] * (queryScale * scales[Int(slots[i])]) }
-    case .innerProduct: for i in 0..<count { distances[i] = -distances[i] }
-    case .l2: break
-    }
-  }
+  ) { vz_score(plane, query, slots, count, distances) }
+
+  /// Scores likewise, and keeps the rows below `bound`: their slots and distances move to the front.
+  /// - Returns: how many were kept.
+  @inline(__always)
+  func score(
+    _ query: UnsafePointer<vz_query>, slots: UnsafeMutablePointer<UInt32>, count: Int, below bound: Float,
+    into distances: UnsafeMutablePointer<Float>
+  ) -> Int { vz_score_below(plane, query, slots, count, bound, distances) }
 
   /// Scores `query` against the rows `first..<first + count`.
   func scoreRange(
-    _ query: UnsafePointer<Float>, scale queryScale: Float, first: Int, count: Int,
-    into distances: UnsafeMutablePointer<Float>
-  ) {
-    kernel(query, rows + first * width, width, nil, count, distances)
-    switch metric {
-    case .cosine: for i in 0..<count { distances[i] = 1 - distances[i] * (queryScale * scales[first + i]) }
-    case .innerProduct: for i in 0..<count { distances[i] = -distances[i] }
-    case .l2: break
-    }
-  }
+    _ query: UnsafePointer<vz_query>, first: Int, count: Int, into distances: UnsafeMutablePointer<Float>
+  ) { vz_score_range(plane, query, rowBytes, first, count, distances) }
 
   @inline(__always)
-  func row(_ slot: UInt32) -> UnsafePointer<Float> { rows + Int(slot) * width }
+  func row(_ slot: UInt32) -> UnsafeRawPointer { rows + Int(slot) * rowBytes }
+
+  /// Asks for all cache lines of a row, and for its side.
+  @inline(__always)
+  func prefetch(_ slot: UInt32) {
+    let start = row(slot)
+    var offset = 0
+    while offset < rowBytes {
+      vz_prefetch(start + offset)
+      offset &+= 64
+    }
+    vz_prefetch(UnsafeRawPointer(sides + Int(slot)))
+  }
 }
 
 extension Metric {
@@ -68,7 +163,7 @@ extension Metric {
     switch self {
     case .cosine: min(max(distance, 0), 2)
     case .innerProduct: distance
-    case .l2: distance.squareRoot()
+    case .l2: max(distance, 0).squareRoot()
     }
   }
 }

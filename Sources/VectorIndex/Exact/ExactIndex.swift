@@ -1,6 +1,6 @@
 // Brute force for many queries at once: the oracle that recall is measured against.
 //
-// May use: BatchDistance, Scorer, CandidatePool, VectorStore.
+// May use: BatchDistance, Scorer, Candidate, VectorStore.
 
 import Synchronization
 
@@ -60,11 +60,13 @@ public struct ExactIndex: Sendable {
     let version = store.pins.enter(scratch.search.pin)
     defer { store.pins.leave(scratch.search.pin) }
 
-    let padded = aligned(range.count * width)
-    let products = aligned(range.count * Self.blockRows)
+    let padded = VectorStore.zeros(range.count * width)
+    let products = VectorStore.zeros(range.count * Self.blockRows)
+    let rows = VectorStore.zeros(Self.blockRows * width)
     defer {
       padded.deallocate()
       products.deallocate()
+      rows.deallocate()
     }
     for (i, q) in range.enumerated() {
       for j in 0..<width { padded[i * width + j] = j < store.dimension ? queries[q * store.dimension + j] : 0 }
@@ -77,14 +79,14 @@ public struct ExactIndex: Sendable {
     var longestRow: Float = 0
     for first in stride(from: 0, to: used, by: Self.blockRows) {
       let rowCount = min(Self.blockRows, used - first)
+      for j in 0..<rowCount { store.fine.decode(UInt32(first + j), into: rows + j * width) }
       BatchDistance.innerProducts(
-        padded, queryCount: range.count, rows: store.scorer.row(UInt32(first)), rowCount: rowCount, width: width,
-        into: products)
+        padded, queryCount: range.count, rows: rows, rowCount: rowCount, width: width, into: products)
       for j in 0..<rowCount {
         let slot = UInt32(first + j)
         guard store.isVisible(slot, at: version) else { continue }
-        let scale = store.scale(slot)
-        let rowLength = store.metric == .cosine ? 1 : squaredLength(store.scorer.row(slot))
+        let scale = store.metric == .cosine ? store.inverseLength(slot) : 1
+        let rowLength = store.metric == .cosine ? 1 : squaredLength(rows + j * width)
         longestRow = max(longestRow, rowLength)
         for i in 0..<range.count {
           let product = products[i * rowCount + j]
@@ -94,28 +96,26 @@ public struct ExactIndex: Sendable {
             case .innerProduct: -product
             case .l2: lengths[i] + rowLength - 2 * product
             }
-          nearest[i].offer(CandidatePool.pack(distance, slot))
+          nearest[i].offer(Candidate.pack(distance, slot))
         }
       }
     }
     return nearest.indices.map { i in
-      let scale = store.metric == .cosine ? scales[range.lowerBound + i] : 1
+      scratch.search.vector.update(from: padded + i * width, count: width)
+      scratch.search.prepareQueries(inverseLength: scales[range.lowerBound + i], store)
       let entries = nearest[i].take()
-      let best = rescored(entries, query: padded + i * width, scale: scale, scratch)
+      let best = rescored(entries, scratch)
       let isCertain =
         entries.count < kept
         || {
           // What was kept out ranks behind the last that was kept, give or take the rounding of both.
           let error = roundingBound(queryLength: lengths[i], rowLength: longestRow)
-          return CandidatePool.distance(entries[kept - 1]) - error > CandidatePool.distance(best[k - 1])
+          return Candidate.distance(entries[kept - 1]) - error > Candidate.distance(best[k - 1])
         }()
       if isCertain { return hits(best.prefix(k)) }
-      scratch.search.query.update(from: padded + i * width, count: width)
-      RangeScan(store: store).run(scale: scale, k: k, version: version, &scratch.search)
+      RangeScan(store: store).run(k: k, version: version, &scratch.search)
       return hits(
-        (0..<scratch.search.pool.count).map {
-          CandidatePool.pack(scratch.search.pool.distance(at: $0), scratch.search.pool.slot(at: $0))
-        })
+        (0..<scratch.search.nearest.count).map { scratch.search.nearest.entry(at: $0) })
     }
   }
 
@@ -135,23 +135,24 @@ public struct ExactIndex: Sendable {
   private func hits(_ entries: some Sequence<UInt64>) -> [SearchHit] {
     entries.map {
       SearchHit(
-        id: store.ids[CandidatePool.slot($0)], distance: store.metric.finished(CandidatePool.distance($0)))
+        id: store.ids[Candidate.slot($0)], distance: store.metric.finished(Candidate.distance($0)))
     }
   }
 
-  /// The entries with the kernels' distances, ascending.
+  /// The entries with the kernels' distances from the scratch's vector, ascending.
   private func rescored(
-    _ entries: [UInt64], query: UnsafePointer<Float>, scale: Float, _ scratch: BuildScratch
+    _ entries: [UInt64], _ scratch: BuildScratch
   ) -> [UInt64] {
-    let slots = entries.map(CandidatePool.slot)
+    let slots = entries.map(Candidate.slot)
     var hits: [UInt64] = []
     for first in stride(from: 0, to: slots.count, by: SearchScratch.batchMax) {
       let block = slots[first..<min(first + SearchScratch.batchMax, slots.count)]
       for (i, slot) in block.enumerated() { scratch.search.batchSlots[i] = slot }
-      store.scorer.score(
-        query, scale: scale, slots: scratch.search.batchSlots, count: block.count, into: scratch.search.batchDistances)
+      store.answering.score(
+        scratch.search.answerQuery, slots: scratch.search.batchSlots, count: block.count,
+        into: scratch.search.batchDistances)
       for (i, slot) in block.enumerated() {
-        hits.append(CandidatePool.pack(scratch.search.batchDistances[i], slot))
+        hits.append(Candidate.pack(scratch.search.batchDistances[i], slot))
       }
     }
     return hits.sorted()
@@ -162,17 +163,13 @@ public struct ExactIndex: Sendable {
     for j in 0..<store.width { sum += row[j] * row[j] }
     return sum
   }
-
-  private func aligned(_ count: Int) -> UnsafeMutablePointer<Float> {
-    UnsafeMutableRawPointer.allocate(byteCount: count * 4, alignment: 64).bindMemory(to: Float.self, capacity: count)
-  }
 }
 
 /// The smallest `limit` of a stream of candidates: collects twice as many, then keeps the better half.
 private struct Reservoir {
   private let limit: Int
   private var entries: [UInt64] = []
-  private var bound = UInt64.max
+  private var bound = Candidate.none
 
   init(limit: Int) { self.limit = limit }
 

@@ -8,21 +8,20 @@ import Synchronization
 struct RangeScan {
   let store: VectorStore
 
-  /// Fills the pool with the `k` nearest rows that are visible at `version`, ascending.
+  /// Fills the list of nearest with the `k` nearest rows that are visible at `version`, ascending.
   ///
-  /// The query stands in the scratch. Complexity: one distance a slot; no allocation once warmed.
-  func run(scale: Float, k: Int, version: UInt64, _ scratch: inout SearchScratch) {
+  /// The query stands in the scratch, prepared. Complexity: one distance a slot; no allocation once warmed.
+  func run(k: Int, version: UInt64, _ scratch: inout SearchScratch) {
     let slotsUsed = store.slotsUsed.load(ordering: .acquiring)
-    scratch.pool.reset(limit: max(1, min(k, slotsUsed)))
+    scratch.nearest.reset(limit: max(1, min(k, slotsUsed)))
     var first = 0
     while first < slotsUsed {
       let count = min(SearchScratch.batchMax, slotsUsed - first)
-      store.scorer.scoreRange(
-        scratch.query, scale: scale, first: first, count: count, into: scratch.batchDistances)
+      store.answering.scoreRange(scratch.answerQuery, first: first, count: count, into: scratch.batchDistances)
       for i in 0..<count {
-        let candidate = CandidatePool.pack(scratch.batchDistances[i], UInt32(first + i))
-        guard candidate < scratch.pool.bound else { continue }
-        if store.isVisible(UInt32(first + i), at: version) { scratch.pool.insert(candidate) }
+        let candidate = Candidate.pack(scratch.batchDistances[i], UInt32(first + i))
+        guard candidate < scratch.nearest.bound else { continue }
+        if store.isVisible(UInt32(first + i), at: version) { scratch.nearest.insert(candidate) }
       }
       first += count
     }

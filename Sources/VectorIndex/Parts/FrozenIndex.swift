@@ -34,7 +34,8 @@ package final class FrozenIndex: Sendable {
 
   package func byteCount(of part: IndexPart) -> Int {
     switch part {
-    case .vectors: slots * index.store.width * 4
+    case .vectors: slots * index.store.fine.rowBytes
+    case .sides: slots * MemoryLayout<RowSide>.stride
     case .groundLinks: slots * index.graph.groundStride * 4
     case .layers: slots
     case .upperLinks: upperRows.count * index.graph.degreeMax * 4
@@ -54,8 +55,11 @@ package final class FrozenIndex: Sendable {
     guard let target = destination.baseAddress, !range.isEmpty else { return }
     switch part {
     case .vectors:
-      target.copyMemory(from: UnsafeRawPointer(index.store.rowPointer(0)) + range.lowerBound, byteCount: range.count)
-      wipeRemoved(range, cellBytes: index.store.width * 4, in: destination)
+      target.copyMemory(from: UnsafeRawPointer(index.store.fine.rows) + range.lowerBound, byteCount: range.count)
+      wipeRemoved(range, cellBytes: index.store.fine.rowBytes, in: destination)
+    case .sides:
+      target.copyMemory(from: UnsafeRawPointer(index.store.fine.sides) + range.lowerBound, byteCount: range.count)
+      wipeRemoved(range, cellBytes: MemoryLayout<RowSide>.stride, in: destination)
     case .groundLinks:
       // The writer is held, so the links stand still.
       target.copyMemory(

@@ -7,7 +7,8 @@
 ///
 /// All integers and floats are little-endian. `S` is the number of slots, free ones included.
 package enum IndexPart: UInt32, CaseIterable, Sendable {
-  /// `S` × width × f32: the vectors, padded with zeros to a multiple of 16 floats. Free slots hold anything.
+  /// `S` rows in the storage's finer precision, padded with zeros. f32: a multiple of 16 floats; half precision: a multiple of
+  /// 32 IEEE halves; 8-bit codes: a multiple of 64 bytes. Free slots hold zeros. 4-bit codes are made of these on loading.
   case vectors = 1
   /// `S` × stride × u32: the links of the ground layer, `stride` being 2M rounded up to a multiple of 16; a row ends at
   /// FFFFFFFF or after 2M.
@@ -19,11 +20,19 @@ package enum IndexPart: UInt32, CaseIterable, Sendable {
   /// int64 ids: `S` × i64. uuid ids: `S` × 16 bytes as they are written. Others: the byte forms of the ids of the slots that are
   /// not free, in order of the slots, one after the other.
   case ids = 5
+  /// All storages but `f32`: `S` × 2 × f32: the two numbers beside each row (Rows/RowFormat.swift).
+  case sides = 6
+
+  /// The parts that an index of a storage has.
+  package static func parts(of storage: VectorStorage) -> [IndexPart] {
+    allCases.filter { $0 != .sides || storage != .f32 }
+  }
 
   /// The size of the numbers in it, by which their bytes are shuffled before compression.
-  package var elementSize: Int {
+  package func elementSize(of storage: VectorStorage) -> Int {
     switch self {
-    case .vectors, .groundLinks, .upperLinks: 4
+    case .vectors: storage.fineFormat.rowBytes(width: 1)
+    case .groundLinks, .upperLinks, .sides: 4
     case .ids: 8
     case .layers: 1
     }
@@ -36,6 +45,7 @@ package enum IndexPart: UInt32, CaseIterable, Sendable {
     case .layers: "layers"
     case .upperLinks: "upper links"
     case .ids: "ids"
+    case .sides: "sides"
     }
   }
 }

@@ -30,7 +30,8 @@ extension HNSWIndex {
         "\(header.rows) rows in \(header.slots) slots; at most \(store.slotsMax) slots fit this machine")
     }
     let slots = Int(header.slots)
-    try expect(.vectors, byteCount, slots * store.width * 4)
+    try expect(.vectors, byteCount, slots * store.fine.rowBytes)
+    if configuration.storage != .f32 { try expect(.sides, byteCount, slots * MemoryLayout<RowSide>.stride) }
     try expect(.groundLinks, byteCount, slots * graph.groundStride * 4)
     try expect(.layers, byteCount, slots)
     guard slots > 0 else { return }
@@ -38,7 +39,11 @@ extension HNSWIndex {
     try graph.commit(slots: slots)
 
     let layers = try restoreNodes(slots: slots, rows: Int(header.rows), byteCount, load)
-    try load(.vectors, UnsafeMutableRawBufferPointer(start: store.rowPointer(0), count: slots * store.width * 4))
+    try load(.vectors, UnsafeMutableRawBufferPointer(start: store.fine.rows, count: slots * store.fine.rowBytes))
+    if configuration.storage != .f32 {
+      let sides = UnsafeMutableRawPointer(store.fine.sides)
+      try load(.sides, UnsafeMutableRawBufferPointer(start: sides, count: slots * MemoryLayout<RowSide>.stride))
+    }
     let ground = UnsafeMutableRawPointer(graph.groundLinks(of: 0))
     try load(.groundLinks, UnsafeMutableRawBufferPointer(start: ground, count: slots * graph.groundStride * 4))
     try restoreUpperLinks(layers, load)
@@ -154,33 +159,24 @@ extension HNSWIndex {
   }
 
   private func restoreRows(_ layers: [UInt8], _ ids: [RecordID], threads: Int) throws(IndexError) {
-    // Lengths are computed again instead of saved: the same arithmetic on the same bits gives the same scales.
     let blockSlots = 4_096
     let blocks = (layers.count + blockSlots - 1) / blockSlots
-    let scales = Shared((values: [Float](repeating: 1, count: layers.count), bad: UInt32?.none))
+    let firstBad = Shared<UInt32?>(nil)
     WorkerThreads.distribute(blocks, threads: threads) { block in
-      let range = (block * blockSlots)..<min((block + 1) * blockSlots, layers.count)
-      var values = [Float](repeating: 1, count: range.count)
-      var bad: UInt32?
-      for slot in range where layers[slot] > 0 {
-        let row = self.store.rowPointer(UInt32(slot))
-        (row + self.store.dimension).update(repeating: 0, count: self.store.width - self.store.dimension)
-        do throws(IndexError) {
-          values[slot - range.lowerBound] = try self.checked(self.store.vector(UInt32(slot)))
-        } catch {
-          bad = UInt32(slot)
-        }
-      }
-      scales.withLock { [values, bad] in
-        $0.values.replaceSubrange(range, with: values)
-        $0.bad = $0.bad ?? bad
+      let vector = VectorStore.zeros(self.store.width)
+      defer { vector.deallocate() }
+      for slot in (block * blockSlots)..<min((block + 1) * blockSlots, layers.count) where layers[slot] > 0 {
+        guard !self.store.restoreRow(UInt32(slot), vector) else { continue }
+        firstBad.withLock { $0 = min($0 ?? .max, UInt32(slot)) }
+        return
       }
     }
-    let (values, bad) = scales.withLock { $0 }
-    if let bad { throw contradiction("the vector of slot \(bad) is not finite, or zero under cosine") }
+    if let bad = firstBad.withLock({ $0 }) {
+      throw contradiction("the vector of slot \(bad) is not finite, zero under cosine, or not what its sides say")
+    }
     var next = 0
     for (slot, layer) in layers.enumerated() where layer > 0 {
-      guard try store.restore(UInt32(slot), id: ids[next], scale: values[slot]) else {
+      guard try store.restore(UInt32(slot), id: ids[next]) else {
         throw contradiction("the id \(ids[next]) stands twice")
       }
       next += 1

@@ -21,12 +21,13 @@ extension HNSWIndex {
     _ body: (SearchHits) -> R
   ) throws(IndexError) -> R {
     try options.validate()
-    let scale = try checked(query)
+    let inverseLength = try checked(query)
     precondition(scratch.pins === store.pins, "a scratch belongs to the index that it was made for")
     let version = store.pins.enter(scratch.pin)
     defer { store.pins.leave(scratch.pin) }
-    if let source = query.baseAddress { scratch.query.update(from: source, count: store.dimension) }
-    return answer(scale: scale, options, excluding: nil, version: version, &scratch, body)
+    if let source = query.baseAddress { scratch.vector.update(from: source, count: store.dimension) }
+    scratch.prepareQueries(inverseLength: inverseLength, store)
+    return answer(options, excluding: nil, version: version, &scratch, body)
   }
 
   /// Finds the `k` rows nearest to the row called `id`, that row itself left out unless asked for.
@@ -42,12 +43,13 @@ extension HNSWIndex {
     let version = store.pins.enter(scratch.pin)
     defer { store.pins.leave(scratch.pin) }
     guard let slot = store.table.slot(of: id), !store.isStaged(slot) else { return nil }
-    scratch.query.update(from: store.scorer.row(slot), count: store.dimension)
+    store.fine.decode(slot, into: scratch.vector)
+    scratch.prepareQueries(inverseLength: store.metric == .cosine ? store.inverseLength(slot) : 1, store)
     var excluded: ExcludedRow?
     if !options.includesSelf {
       excluded = ExcludedRow(slot: slot, olderID: store.isVisible(slot, at: version) ? nil : id)
     }
-    return answer(scale: store.scale(slot), options, excluding: excluded, version: version, &scratch, body)
+    return answer(options, excluding: excluded, version: version, &scratch, body)
   }
 
   /// Copies the hits of one search out: for those who are not in a hurry.
@@ -59,7 +61,7 @@ extension HNSWIndex {
   }
 
   private func answer<R>(
-    scale: Float, _ options: SearchOptions, excluding excluded: ExcludedRow?, version: UInt64,
+    _ options: SearchOptions, excluding excluded: ExcludedRow?, version: UInt64,
     _ scratch: inout SearchScratch, _ body: (SearchHits) -> R
   ) -> R {
     scratch.distancesComputed = 0
@@ -68,19 +70,19 @@ extension HNSWIndex {
     let effort = max(options.effort == 0 ? configuration.searchEffort : options.effort, wanted)
     var isExact = options.exact || live <= max(Self.scanRowsMax, effort)
     if !isExact {
+      let rule = rule(wanted: wanted, effort: effort, options)
       // Nodes that this reader does not see are rare; the careful walk is only for them.
       let careful = hiddenNodes.load(ordering: .acquiring) > 0
-      walk(scale: scale, effort: effort, version: careful ? version : nil, &scratch)
+      walk(rule, version: careful ? version : nil, &scratch)
       if !collect(options.k, excluding: excluded, version: version, &scratch) && !careful {
-        walk(scale: scale, effort: effort, version: version, &scratch)
+        walk(rule, version: version, &scratch)
         _ = collect(options.k, excluding: excluded, version: version, &scratch)
       }
       let owed = min(options.k, live - (excluded == nil ? 0 : 1))
       if scratch.hitCount < owed || scratch.isAbandoned { isExact = true }
     }
     if isExact {
-      RangeScan(store: store).run(
-        scale: scale, k: options.k + (excluded == nil ? 0 : 1), version: version, &scratch)
+      RangeScan(store: store).run(k: options.k + (excluded == nil ? 0 : 1), version: version, &scratch)
       _ = collect(options.k, excluding: excluded, version: version, &scratch)
     }
     return body(
@@ -89,35 +91,52 @@ extension HNSWIndex {
         count: scratch.hitCount, distancesComputed: scratch.distancesComputed, isExact: isExact))
   }
 
-  private func walk(scale: Float, effort: Int, version: UInt64?, _ scratch: inout SearchScratch) {
+  private func rule(wanted: Int, effort: Int, _ options: SearchOptions) -> StopRule {
+    guard let reach = options.reach else { return .effort(effort, results: wanted) }
+    return StopRule(results: wanted, limit: max(2 * wanted, wanted + 10), rank: wanted, reach: reach)
+  }
+
+  private func walk(_ rule: StopRule, version: UInt64?, _ scratch: inout SearchScratch) {
     guard let entry = graph.entryPoint() else {
       scratch.isAbandoned = false
-      scratch.pool.reset(limit: effort)
+      scratch.nearest.reset(limit: rule.limit)
       return
     }
     let traversal = traversal
-    let start = traversal.descend(to: 0, from: entry, query: scratch.query, scale: scale, &scratch)
-    traversal.searchLayer(
-      0, from: start, query: scratch.query, scale: scale, ef: effort, version: version, &scratch)
+    let start = traversal.descend(to: 0, from: entry, query: scratch.walkQuery, &scratch)
+    traversal.searchLayer(0, from: start, query: scratch.walkQuery, rule: rule, version: version, &scratch)
+    if store.rescores { rescore(min(scratch.nearest.count, max(2 * rule.results, rule.results + 10)), &scratch) }
   }
 
-  /// Takes the nearest `k` visible rows from the pool.
-  /// - Returns: false when it met rows that are not visible, which may have kept others out of the pool.
+  /// Scores what a walk on codes found with the fine rows.
+  private func rescore(_ count: Int, _ scratch: inout SearchScratch) {
+    scratch.reserveHits(count)
+    for i in 0..<count {
+      let slot = scratch.nearest.slot(at: i)
+      store.answering.prefetch(slot)
+      scratch.hitSlots[i] = slot
+    }
+    store.answering.score(scratch.answerQuery, slots: scratch.hitSlots, count: count, into: scratch.hitDistances)
+    scratch.nearest.rescore(first: count, scratch.hitDistances)
+  }
+
+  /// Takes the nearest `k` visible rows from the list.
+  /// - Returns: false when it met rows that are not visible, which may have kept others out of the list.
   private func collect(
     _ k: Int, excluding excluded: ExcludedRow?, version: UInt64, _ scratch: inout SearchScratch
   ) -> Bool {
-    scratch.reserveHits(min(k, scratch.pool.count))
+    scratch.reserveHits(min(k, scratch.nearest.count))
     var sawOnlyVisible = true
-    for i in 0..<scratch.pool.count {
+    for i in 0..<scratch.nearest.count {
       if scratch.hitCount == k { break }
-      let slot = scratch.pool.slot(at: i)
+      let slot = scratch.nearest.slot(at: i)
       guard store.isVisible(slot, at: version) else {
         sawOnlyVisible = false
         continue
       }
       if let excluded, slot == excluded.slot || (excluded.olderID.map { store.ids[slot] == $0 } ?? false) { continue }
       scratch.hitSlots[scratch.hitCount] = slot
-      scratch.hitDistances[scratch.hitCount] = scratch.pool.distance(at: i)
+      scratch.hitDistances[scratch.hitCount] = scratch.nearest.distance(at: i)
       scratch.hitCount += 1
     }
     return sawOnlyVisible

@@ -8,6 +8,7 @@ public struct SearchOptions: Hashable, Sendable {
   public var k: Int
   /// Candidates kept [ef], up to 10,000; 0 = the index's own, and never fewer than `k`.
   public var effort: Int
+  public var reach: Float? = nil
   /// Whether to scan every row instead of walking the graph.
   public var exact: Bool
   /// Whether a search near a row may return that row.

@@ -1,17 +1,26 @@
 // What one search thread owns: everything a search writes, allocated once, so that a warmed search allocates nothing.
 //
-// May use: CandidatePool, VisitedSet, ReaderPins.
+// May use: NearestList, Frontier, VisitedSet, ReaderPins, Scorer.
+
+internal import CVectorKernels
 
 /// The working memory of one thread's searches in one index. Not copyable: two searches never share one.
 public struct SearchScratch: ~Copyable {
-  var pool: CandidatePool
+  var nearest: NearestList
+  var frontier: Frontier
   var visited: VisitedSet
   let pins: ReaderPins
   let pin: ReaderPins.Pin
-  /// `[width]`, 64-byte aligned, zero from the dimension on.
-  let query: UnsafeMutablePointer<Float>
-  /// The neighbours to be scored, and their distances: room for a block of a range scan.
+  /// `[width]`, 64-byte aligned, zero from the dimension on: the vector that is searched for.
+  let vector: UnsafeMutablePointer<Float>
+  /// `[width]`, 64-byte aligned: its 8-bit codes.
+  private let codes: UnsafeMutablePointer<Int8>
+  /// The vector as the walk's kernel takes it, and as the answer's does.
+  let walkQuery: UnsafeMutablePointer<vz_query>
+  let answerQuery: UnsafeMutablePointer<vz_query>
+  /// The neighbours that wait to be scored, those being gathered, and distances: room for a block of a range scan.
   let batchSlots: UnsafeMutablePointer<UInt32>
+  let waitingSlots: UnsafeMutablePointer<UInt32>
   let batchDistances: UnsafeMutablePointer<Float>
   /// The results of the last search.
   var hitSlots: UnsafeMutablePointer<UInt32>
@@ -24,6 +33,8 @@ public struct SearchScratch: ~Copyable {
 
   /// Rows scored at once by a range scan, and the most neighbours of one node.
   static let batchMax = 256
+  private static let nearestCapacity = 256
+  private static let frontierCapacity = 8_192
 
   /// Room for searches in `index`. Belongs to it: using it with another index is a programmer's error.
   public init(for index: HNSWIndex) {
@@ -31,13 +42,18 @@ public struct SearchScratch: ~Copyable {
   }
 
   init(store: VectorStore) {
-    pool = CandidatePool(capacity: 256)
+    nearest = NearestList(capacity: Self.nearestCapacity)
+    frontier = Frontier(capacity: Self.frontierCapacity)
     visited = VisitedSet(slots: store.slotsUsed.load(ordering: .acquiring))
     pins = store.pins
     pin = store.pins.take()
-    query = Self.alignedFloats(store.width)
-    query.initialize(repeating: 0, count: store.width)
+    vector = VectorStore.zeros(store.width)
+    codes = UnsafeMutableRawPointer.allocate(byteCount: store.width, alignment: 64)
+      .bindMemory(to: Int8.self, capacity: store.width)
+    walkQuery = .allocate(capacity: 1)
+    answerQuery = .allocate(capacity: 1)
     batchSlots = .allocate(capacity: Self.batchMax)
+    waitingSlots = .allocate(capacity: Self.batchMax)
     batchDistances = .allocate(capacity: Self.batchMax)
     hitCapacity = 128
     hitSlots = .allocate(capacity: hitCapacity)
@@ -46,15 +62,21 @@ public struct SearchScratch: ~Copyable {
 
   deinit {
     pins.giveBack(pin)
-    UnsafeMutableRawPointer(query).deallocate()
+    vector.deallocate()
+    codes.deallocate()
+    walkQuery.deallocate()
+    answerQuery.deallocate()
     batchSlots.deallocate()
+    waitingSlots.deallocate()
     batchDistances.deallocate()
     hitSlots.deallocate()
     hitDistances.deallocate()
   }
 
-  private static func alignedFloats(_ count: Int) -> UnsafeMutablePointer<Float> {
-    UnsafeMutableRawPointer.allocate(byteCount: count * 4, alignment: 64).bindMemory(to: Float.self, capacity: count)
+  /// Makes the queries of ``vector``.
+  func prepareQueries(inverseLength: Float, _ store: VectorStore) {
+    store.walking.prepare(vector, inverseLength: inverseLength, codes: codes, into: walkQuery)
+    store.answering.prepare(vector, inverseLength: inverseLength, codes: codes, into: answerQuery)
   }
 
   /// Makes room for `count` results. Allocates only when there are more than ever before.

@@ -1,10 +1,10 @@
-// The rows: vectors, their scales, their ids and their lifetimes, by slot. Knows nothing of the graph.
+// The rows: vectors, their ids and their lifetimes, by slot. Knows nothing of the graph.
 //
-//     rows      [slot][width]  f32, padded with zeros to a multiple of 16
-//     scales    [slot]         f32, 1 / length under cosine, else 1
+//     fine      [slot][width]  what answers are scored with, and what a snapshot holds
+//     codes     [slot][width]  4-bit codes of the fine rows, where the storage has them: what a search walks on
 //     lifetimes [slot][2]      u64 born, u64 died: the versions between which the row is there
 //
-// May use: ReservedMemory, RecordIDColumn, RecordTable, ReaderPins.
+// May use: ReservedMemory, RowPlane, RecordIDColumn, RecordTable, ReaderPins.
 
 import Glibc
 import Synchronization
@@ -23,21 +23,31 @@ final class VectorStore: @unchecked Sendable {
   static let never = UInt64.max
 
   let dimension: Int
+  /// The width of a vector that any scorer can take as a query.
   let width: Int
   let metric: Metric
   let slotsMax: Int
   let ids: RecordIDColumn
   let table: RecordTable
   let pins = ReaderPins()
-  let scorer: Scorer
   let kernelsName: String
 
-  private let rowMemory: ReservedMemory
-  private let scaleMemory: ReservedMemory
+  let fine: RowPlane
+  private let codes: RowPlane?
+  /// What a search walks on.
+  let walking: Scorer
+  /// What answers are scored with.
+  let answering: Scorer
+  /// What rows are scored with against each other.
+  let pairing: Scorer
+  /// Whether answers are scored anew after a walk.
+  let rescores: Bool
+
   private let lifetimeMemory: ReservedMemory
-  private let rows: UnsafeMutablePointer<Float>
-  private let scales: UnsafeMutablePointer<Float>
   private let lifetimes: Lifetime
+  /// `[width]`, the writer's: a vector with its padding, and what became of it.
+  private let padded: UnsafeMutablePointer<Float>
+  private let decoded: UnsafeMutablePointer<Float>
 
   /// Slots below this have been used. Raised before a slot can be reached.
   let slotsUsed = Atomic<Int>(0)
@@ -47,29 +57,53 @@ final class VectorStore: @unchecked Sendable {
   private var outgrownTables: [(table: OutgrownTable, version: UInt64)] = []
 
   init(configuration: HNSWConfiguration, kernels: DistanceKernels) throws(IndexError) {
+    let storage = configuration.storage
     dimension = configuration.dimension
-    width = DistanceKernels.width(ofDimension: dimension)
+    width = RowFormat.padded(dimension, to: RowFormat.widthMultipleMax)
     metric = configuration.metric
+    let bytes = storage.fineFormat.rowBytes(width: storage.fineFormat.width(ofDimension: dimension))
     // Twice what the machine's memory could hold: address space is free, and no index gets further than this anyway.
     let memory = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
-    slotsMax = min(Self.slotsMaxLimit, max(1 << 16, 2 * memory / (width * 4)))
-    rowMemory = try ReservedMemory(reserving: slotsMax * width * 4)
-    scaleMemory = try ReservedMemory(reserving: slotsMax * 4)
+    slotsMax = min(Self.slotsMaxLimit, max(1 << 16, 2 * memory / bytes))
+    fine = try RowPlane(format: storage.fineFormat, dimension: dimension, metric: metric, slotsMax: slotsMax)
+    if let format = storage.codeFormat {
+      codes = try RowPlane(format: format, dimension: dimension, metric: metric, slotsMax: slotsMax)
+    } else {
+      codes = nil
+    }
     lifetimeMemory = try ReservedMemory(reserving: slotsMax * 16)
-    rows = rowMemory.base.bindMemory(to: Float.self, capacity: slotsMax * width)
-    scales = scaleMemory.base.bindMemory(to: Float.self, capacity: slotsMax)
     lifetimes = lifetimeMemory.base.bindMemory(to: Atomic<UInt64>.self, capacity: slotsMax * 2)
     ids = try RecordIDColumn(kind: configuration.recordIDKind, slotsMax: slotsMax)
     table = RecordTable(ids: ids)
     kernelsName = kernels.name
-    scorer = Scorer(rows: rows, scales: scales, width: width, metric: metric, kernels: kernels)
+    answering = Scorer(fine, form: .floats, kernels: kernels)
+    pairing = Scorer(fine, form: fine.format == .int8 ? .int8 : .floats, kernels: kernels)
+    if let codes {
+      walking = Scorer(codes, form: .int8ForInt4, kernels: kernels)
+    } else {
+      walking = Scorer(fine, form: fine.format == .int8 ? .int8 : .floats, kernels: kernels)
+    }
+    rescores = fine.format == .int8 || codes != nil
+    padded = Self.zeros(width)
+    decoded = Self.zeros(width)
   }
 
   deinit {
     for outgrown in outgrownTables { outgrown.table.free() }
+    for scorer in [walking, answering, pairing] { scorer.deallocate() }
+    padded.deallocate()
+    decoded.deallocate()
   }
 
-  var rowBytes: Int { rowMemory.committedBytes + scaleMemory.committedBytes + lifetimeMemory.committedBytes }
+  /// `count` zeros that a kernel can read.
+  static func zeros(_ count: Int) -> UnsafeMutablePointer<Float> {
+    let floats = UnsafeMutableRawPointer.allocate(byteCount: count * 4, alignment: 64)
+      .bindMemory(to: Float.self, capacity: count)
+    floats.initialize(repeating: 0, count: count)
+    return floats
+  }
+
+  var rowBytes: Int { fine.bytes + (codes?.bytes ?? 0) + lifetimeMemory.committedBytes }
   var idBytes: Int { ids.committedBytes + table.bytes }
   var freeSlotCount: Int { freeSlots.count }
 }
@@ -118,7 +152,7 @@ extension VectorStore {
   /// - vector: `[dimension]`, checked.
   /// - previous: the slot of an older version of the same row, whose id is taken over.
   func stage(
-    _ id: RecordID, _ vector: UnsafeBufferPointer<Float>, scale: Float, previous: UInt32?
+    _ id: RecordID, _ vector: UnsafeBufferPointer<Float>, inverseLength: Float, previous: UInt32?
   ) throws(IndexError) -> UInt32 {
     let slot: UInt32
     let isFresh = freeSlots.isEmpty
@@ -135,7 +169,9 @@ extension VectorStore {
     if let previous { ids.copy(from: previous, to: slot) } else { try ids.set(slot, to: id) }
     // Nothing below fails, so the slot is taken only now.
     if isFresh { slotsUsed.store(Int(slot) + 1, ordering: .releasing) } else { freeSlots.removeLast() }
-    write(vector, scale: scale, to: slot)
+    if let source = vector.baseAddress { padded.update(from: source, count: dimension) }
+    fine.write(padded, inverseLength: inverseLength, to: slot)
+    writeCodes(slot)
     lifetimes[2 * Int(slot)].store(Self.never, ordering: .releasing)
     lifetimes[2 * Int(slot) + 1].store(Self.never, ordering: .releasing)
     return slot
@@ -143,18 +179,29 @@ extension VectorStore {
 
   /// Makes memory for `slots` rows usable.
   func commit(slots: Int) throws(IndexError) {
-    try rowMemory.commit(slots * width * 4)
-    try scaleMemory.commit(slots * 4)
+    try fine.commit(slots: slots)
+    try codes?.commit(slots: slots)
     try lifetimeMemory.commit(slots * 16)
     try ids.commit(slots: slots)
   }
 
-  /// Writes a whole row, padding included: a reused slot has an older row's floats in it.
-  private func write(_ vector: UnsafeBufferPointer<Float>, scale: Float, to slot: UInt32) {
-    let row = rows + Int(slot) * width
-    if let source = vector.baseAddress { row.update(from: source, count: dimension) }
-    (row + dimension).update(repeating: 0, count: width - dimension)
-    scales[Int(slot)] = scale
+  /// Codes are made of the fine row, not of the vector that was given: so a snapshot need not hold them.
+  private func writeCodes(_ slot: UInt32) {
+    guard codes != nil else { return }
+    fine.decode(slot, into: decoded)
+    writeCodes(slot, of: decoded)
+  }
+
+  /// - vector: `[width]`, what the fine row stands for.
+  func writeCodes(_ slot: UInt32, of vector: UnsafePointer<Float>) {
+    guard let codes else { return }
+    codes.write(vector, inverseLength: metric == .cosine ? inverseLength(slot) : 1, to: slot)
+  }
+
+  /// 1 / length of what a row stands for, under cosine.
+  func inverseLength(_ slot: UInt32) -> Float {
+    let side = fine.sides[Int(slot)]
+    return fine.format == .f32 ? side.scale : side.scale / side.bias
   }
 
   /// Gives slots back that no edge leads to and no reader can see. What stood in them is wiped: a deleted row must not turn up
@@ -165,7 +212,8 @@ extension VectorStore {
       // has no death yet, so a birth of 0 would show it to every scan.
       lifetimes[2 * Int(slot) + 1].store(0, ordering: .releasing)
       lifetimes[2 * Int(slot)].store(Self.never, ordering: .releasing)
-      (rows + Int(slot) * width).update(repeating: 0, count: width)
+      fine.wipe(slot)
+      codes?.wipe(slot)
       ids.wipe(slot)
     }
     freeSlots.append(contentsOf: slots)
@@ -191,7 +239,7 @@ extension VectorStore {
 // MARK: - Restoring (the writer's)
 
 extension VectorStore {
-  /// Makes `count` free slots, to be filled by ``restore(_:id:scale:)``.
+  /// Makes `count` free slots, to be filled by ``restore(_:id:)``.
   func restoreSlots(_ count: Int) throws(IndexError) {
     guard count <= slotsMax else {
       throw IndexError(.outOfMemory, "\(count) rows do not fit: this machine has memory for at most \(slotsMax)")
@@ -202,10 +250,9 @@ extension VectorStore {
 
   /// Makes a slot live whose row bytes are already in place.
   /// - Returns: false when its id is taken.
-  func restore(_ slot: UInt32, id: RecordID, scale: Float) throws(IndexError) -> Bool {
+  func restore(_ slot: UInt32, id: RecordID) throws(IndexError) -> Bool {
     guard table.slot(of: id) == nil else { return false }
     try ids.set(slot, to: id)
-    scales[Int(slot)] = scale
     lifetimes[2 * Int(slot)].store(1, ordering: .releasing)
     lifetimes[2 * Int(slot) + 1].store(Self.never, ordering: .releasing)
     liveCount.add(1, ordering: .relaxed)
@@ -213,15 +260,33 @@ extension VectorStore {
     return true
   }
 
-  func restoreFree(_ slots: [UInt32]) { freeSlots = slots.reversed() }
-
-  /// The memory of a row, for reading and for restoring: `[width]`.
-  func rowPointer(_ slot: UInt32) -> UnsafeMutablePointer<Float> { rows + Int(slot) * width }
-
-  /// The row without its padding.
-  func vector(_ slot: UInt32) -> UnsafeBufferPointer<Float> {
-    UnsafeBufferPointer(start: scorer.row(slot), count: dimension)
+  /// Checks a row whose bytes and side are in place, and makes what is derived from them: its codes, and the side where that is
+  /// not saved. Safe to run on several threads for different slots.
+  ///
+  /// - vector: `[width]` of ``zeros(_:)``, to work with.
+  /// - Returns: false when it is no row.
+  func restoreRow(_ slot: UInt32, _ vector: UnsafeMutablePointer<Float>) -> Bool {
+    guard fine.isSound(slot) else { return false }
+    fine.decode(slot, into: vector)
+    switch VectorCheck(UnsafeBufferPointer(start: vector, count: dimension)) {
+    case .notFinite: return false
+    case .zero where metric == .cosine: return false
+    case .zero: if fine.format == .f32 { fine.sides[Int(slot)] = RowSide(scale: 1, bias: 0) }
+    case .ordinary(let inverseLength):
+      let scale = metric == .cosine ? inverseLength : 1
+      if fine.format == .f32 { fine.sides[Int(slot)] = RowSide(scale: scale, bias: 0) }
+    }
+    writeCodes(slot, of: vector)
+    return true
   }
 
-  func scale(_ slot: UInt32) -> Float { scales[Int(slot)] }
+  func restoreFree(_ slots: [UInt32]) { freeSlots = slots.reversed() }
+
+  /// The vector that a row stands for.
+  func vector(_ slot: UInt32) -> [Float] {
+    let floats = Self.zeros(width)
+    defer { floats.deallocate() }
+    fine.decode(slot, into: floats)
+    return Array(UnsafeBufferPointer(start: floats, count: dimension))
+  }
 }

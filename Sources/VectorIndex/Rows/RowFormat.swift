@@ -1,0 +1,275 @@
+// The representations of a row: how many bytes they take, and how a vector becomes one of them and a vector again.
+//
+// A row has two numbers beside it, its side, so that a distance is `side.0 · (factor · sum + shift) + side.1 · weight + constant`
+// with four numbers that belong to the query (Scorer.swift, vector_kernels.h). What they are depends on the metric:
+//
+//                 side.0                                  side.1
+//     cosine      1 / length of what the row's numbers are  what the numbers are multiplied with to be the vector
+//     product     what the numbers are multiplied with      0
+//     l2          the same (1 for f32)                      squared length of the vector (0 for f32)
+//
+// May use: nothing but the standard library.
+
+enum RowFormat: Sendable {
+  case f32
+  case f16
+  /// −127...127, scaled so that the largest component is 127.
+  case int8
+  /// 0...15, standing for −7.5...7.5; see vector_kernels.h for the order.
+  case int4
+
+  /// Numbers that a kernel reads at once: whole cache lines, but for f32.
+  var widthMultiple: Int {
+    switch self {
+    case .f32: 16
+    case .f16: 32
+    case .int8: 64
+    case .int4: 128
+    }
+  }
+
+  /// The largest of the above: the padding of a query that any kernel can read.
+  static let widthMultipleMax = 128
+
+  func width(ofDimension dimension: Int) -> Int { Self.padded(dimension, to: widthMultiple) }
+
+  func rowBytes(width: Int) -> Int {
+    switch self {
+    case .f32: width * 4
+    case .f16: width * 2
+    case .int8: width
+    case .int4: width / 2
+    }
+  }
+
+  static func padded(_ dimension: Int, to multiple: Int) -> Int { (dimension + multiple - 1) / multiple * multiple }
+}
+
+/// A row's numbers beside its numbers. As the kernels read it: two floats.
+struct RowSide: Hashable, Sendable {
+  var scale: Float
+  var bias: Float
+}
+
+extension RowFormat {
+  /// Writes `vector` as a row, padding included, and returns its side.
+  ///
+  /// - vector: `[width]`, finite, zero from `dimension` on.
+  /// - inverseLength: 1 / ‖vector‖; used under cosine only.
+  func encode(
+    _ vector: UnsafePointer<Float>, inverseLength: Float, dimension: Int, width: Int, metric: Metric,
+    into row: UnsafeMutableRawPointer
+  ) -> RowSide {
+    switch self {
+    case .f32:
+      row.copyMemory(from: vector, byteCount: width * 4)
+      return RowSide(scale: metric == .cosine ? inverseLength : 1, bias: 0)
+    case .f16:
+      let unit = Self.unitOfHalves(vector, width)
+      Self.writeHalves(vector, width, times: 1 / unit, to: row.assumingMemoryBound(to: UInt16.self))
+      return fineSide(row, width: width, unit: unit, metric: metric)
+    case .int8:
+      let factor = Self.int8Factor(vector, width)
+      Self.writeInt8(vector, width, times: factor, to: row.assumingMemoryBound(to: Int8.self))
+      return fineSide(row, width: width, unit: 1 / factor, metric: metric)
+    case .int4:
+      return Self.writeInt4(
+        vector, dimension: dimension, width: width, inverseLength: inverseLength, metric: metric,
+        to: row.assumingMemoryBound(to: UInt8.self))
+    }
+  }
+
+  /// The vector that a row stands for: `[width]`, padding included. Not for `int4`, which is kept beside a finer row.
+  func decode(_ row: UnsafeRawPointer, side: RowSide, width: Int, metric: Metric, into vector: UnsafeMutablePointer<Float>) {
+    let unit = self == .f32 ? 1 : metric == .cosine ? side.bias : side.scale
+    readNumbers(row, width, times: unit, to: vector)
+  }
+
+  /// The row's numbers as they are, times `unit`.
+  func readNumbers(_ row: UnsafeRawPointer, _ width: Int, times unit: Float, to out: UnsafeMutablePointer<Float>) {
+    switch self {
+    case .f32: out.update(from: row.assumingMemoryBound(to: Float.self), count: width)
+    case .f16: Self.readHalves(row.assumingMemoryBound(to: UInt16.self), width, times: unit, to: out)
+    case .int8:
+      let numbers = row.assumingMemoryBound(to: Int8.self)
+      for j in 0..<width { out[j] = Float(numbers[j]) * unit }
+    case .int4: preconditionFailure("4-bit codes are not read back")
+    }
+  }
+
+  /// Whether all numbers of a row are some that the kernels expect: halves are finite, and no 8-bit code is −128.
+  func isSound(_ row: UnsafeRawPointer, width: Int) -> Bool {
+    switch self {
+    case .f32, .int4: true
+    case .f16: (0..<width).allSatisfy { row.load(fromByteOffset: 2 * $0, as: UInt16.self) & 0x7C00 != 0x7C00 }
+    case .int8: (0..<width).allSatisfy { row.load(fromByteOffset: $0, as: Int8.self) != .min }
+    }
+  }
+
+  /// The side of a half-precision or 8-bit row: from its numbers, so that a distance of a row to itself is zero.
+  func fineSide(_ row: UnsafeRawPointer, width: Int, unit: Float, metric: Metric) -> RowSide {
+    if metric == .innerProduct { return RowSide(scale: unit, bias: 0) }
+    var sum: Double = 0
+    switch self {
+    case .f16:
+      let numbers = row.assumingMemoryBound(to: UInt16.self)
+      for j in stride(from: 0, to: width, by: 8) {
+        let block = SIMD8<Double>(Self.floats(ofHalves: UnsafeRawPointer(numbers + j).loadUnaligned(as: SIMD8<UInt16>.self)))
+        sum += (block * block).sum()
+      }
+    case .int8:
+      let numbers = row.assumingMemoryBound(to: Int8.self)
+      var total = 0
+      for j in 0..<width { total &+= Int(numbers[j]) &* Int(numbers[j]) }
+      sum = Double(total)
+    case .f32, .int4: preconditionFailure("f32 and 4-bit rows have sides of their own")
+    }
+    if metric == .cosine { return RowSide(scale: Float(1 / sum.squareRoot()), bias: unit) }
+    return RowSide(scale: unit, bias: Float(sum * Double(unit) * Double(unit)))
+  }
+
+  private static func largest(_ vector: UnsafePointer<Float>, _ width: Int) -> Float {
+    var largest = SIMD8<Float>()
+    for j in stride(from: 0, to: width, by: 8) {
+      let block = UnsafeRawPointer(vector + j).loadUnaligned(as: SIMD8<Float>.self)
+      largest = pointwiseMax(largest, pointwiseMax(block, -block))
+    }
+    return largest.max()
+  }
+}
+
+// MARK: - Half precision
+
+extension RowFormat {
+  /// A power of two by which the components are divided so that they fit: 1 for vectors of ordinary size, whose halves then are
+  /// what Postgres's `halfvec` holds.
+  private static func unitOfHalves(_ vector: UnsafePointer<Float>, _ width: Int) -> Float {
+    let largest = largest(vector, width)
+    guard largest > 0, !(0x1p-8..<0x1p15).contains(largest) else { return 1 }
+    // Half of the largest component's power, so that neither it nor its inverse overflows.
+    return largest.binade / 2 > 0x1p-120 ? largest.binade / 2 : 0x1p-120
+  }
+
+  /// Rounds to nearest, ties to even. The components are below 2¹⁶.
+  private static func writeHalves(
+    _ vector: UnsafePointer<Float>, _ width: Int, times factor: Float, to out: UnsafeMutablePointer<UInt16>
+  ) {
+    for j in stride(from: 0, to: width, by: 8) {
+      let block = UnsafeRawPointer(vector + j).loadUnaligned(as: SIMD8<Float>.self) * factor
+      let bits = unsafeBitCast(block, to: SIMD8<UInt32>.self)
+      // Times 2⁻¹¹² the exponent is a half's; subnormal halves become subnormal floats.
+      let scaled = unsafeBitCast(unsafeBitCast(bits & 0x7FFF_FFFF, to: SIMD8<Float>.self) * 0x1p-112, to: SIMD8<UInt32>.self)
+      let rounded = (scaled &+ 0xFFF &+ ((scaled &>> 13) & 1)) &>> 13
+      let halves = SIMD8<UInt16>(truncatingIfNeeded: rounded | ((bits &>> 16) & 0x8000))
+      UnsafeMutableRawPointer(out + j).storeBytes(of: halves, as: SIMD8<UInt16>.self)
+    }
+  }
+
+  /// No half that was written is infinite or NaN; one that a snapshot holds becomes a large number.
+  @inline(__always)
+  private static func floats(ofHalves halves: SIMD8<UInt16>) -> SIMD8<Float> {
+    let bits = SIMD8<UInt32>(truncatingIfNeeded: halves)
+    let magnitude = unsafeBitCast((bits & 0x7FFF) &<< 13, to: SIMD8<Float>.self) * 0x1p112
+    return unsafeBitCast(unsafeBitCast(magnitude, to: SIMD8<UInt32>.self) | ((bits & 0x8000) &<< 16), to: SIMD8<Float>.self)
+  }
+
+  private static func readHalves(
+    _ row: UnsafePointer<UInt16>, _ width: Int, times unit: Float, to out: UnsafeMutablePointer<Float>
+  ) {
+    for j in stride(from: 0, to: width, by: 8) {
+      let block = floats(ofHalves: UnsafeRawPointer(row + j).loadUnaligned(as: SIMD8<UInt16>.self)) * unit
+      UnsafeMutableRawPointer(out + j).storeBytes(of: block, as: SIMD8<Float>.self)
+    }
+  }
+}
+
+// MARK: - 8 and 4 bits
+
+extension RowFormat {
+  /// Adding 1.5 · 2²³ leaves the rounded integer in a float's low bits: no call of `roundf` a number.
+  private static let roundingShift: Float = 0x1.8p23
+
+  /// Rounds to nearest. The results are within ±127.
+  /// - Returns: their sum.
+  @discardableResult
+  static func writeInt8(
+    _ vector: UnsafePointer<Float>, _ width: Int, times factor: Float, to out: UnsafeMutablePointer<Int8>
+  ) -> Int32 {
+    var sums = SIMD8<Int32>()
+    for j in stride(from: 0, to: width, by: 8) {
+      let block = UnsafeRawPointer(vector + j).loadUnaligned(as: SIMD8<Float>.self) * factor + roundingShift
+      let integers = unsafeBitCast(block, to: SIMD8<Int32>.self) &- 0x4B40_0000
+      sums &+= integers
+      UnsafeMutableRawPointer(out + j).storeBytes(of: SIMD8<Int8>(truncatingIfNeeded: integers), as: SIMD8<Int8>.self)
+    }
+    return sums.wrappedSum()
+  }
+
+  /// Quantizes a query to 8 bits: symmetric, the largest component becomes 127.
+  /// - Returns: what a code is multiplied with to be a component, and the sum of the codes.
+  static func quantizeQuery(
+    _ vector: UnsafePointer<Float>, width: Int, to out: UnsafeMutablePointer<Int8>
+  ) -> (unit: Float, sum: Int32) {
+    let factor = int8Factor(vector, width)
+    return (1 / factor, writeInt8(vector, width, times: factor, to: out))
+  }
+
+  /// What makes 127 of the largest component, or less where that would overflow.
+  private static func int8Factor(_ vector: UnsafePointer<Float>, _ width: Int) -> Float {
+    min(127 / max(largest(vector, width), .leastNonzeroMagnitude), 0x1p126)
+  }
+
+  /// Where the range of 4-bit codes ends, in standard deviations of a row's components: wider costs steps, narrower clips.
+  private static let int4Range: Float = 2.7
+
+  /// - vector: `[width]`; the padding is coded as zero-ish and meets the query's zeros.
+  private static func writeInt4(
+    _ vector: UnsafePointer<Float>, dimension: Int, width: Int, inverseLength: Float, metric: Metric,
+    to out: UnsafeMutablePointer<UInt8>
+  ) -> RowSide {
+    // Scaled by a power of two first, so that nothing below overflows or vanishes.
+    let power = max(largest(vector, width).binade, 0x1p-126)
+    let inversePower = 1 / power
+    var sums = SIMD8<Float>()
+    for j in stride(from: 0, to: width, by: 8) {
+      let block = UnsafeRawPointer(vector + j).loadUnaligned(as: SIMD8<Float>.self) * inversePower
+      sums = block * block + sums
+    }
+    let squares = sums.sum()
+    guard squares > 0 else {
+      out.update(repeating: 0x88, count: width / 2)
+      return RowSide(scale: 0, bias: 0)
+    }
+    let step = int4Range * (squares / Float(dimension)).squareRoot() / 8
+    let factor = inversePower / step
+    var agreements = SIMD8<Float>()
+    for n in stride(from: 0, to: width, by: 128) {
+      for b in stride(from: 0, to: 64, by: 8) {
+        let low = int4(vector + n + b, times: factor, &agreements)
+        let high = int4(vector + n + 64 + b, times: factor, &agreements)
+        let bytes = SIMD8<UInt8>(truncatingIfNeeded: low | (high &<< 4))
+        UnsafeMutableRawPointer(out + n / 2 + b).storeBytes(of: bytes, as: SIMD8<UInt8>.self)
+      }
+    }
+    // The scale at which the row agrees with its own vector: ⟨x, x⟩ = ⟨x, s·c⟩.
+    let scale = squares / (step * step * agreements.sum()) * step * power
+    switch metric {
+    case .cosine: return RowSide(scale: scale * inverseLength, bias: 0)
+    case .innerProduct: return RowSide(scale: scale, bias: 0)
+    case .l2: return RowSide(scale: scale, bias: squares * power * power)
+    }
+  }
+
+  /// Eight codes, and what they add to the agreement ⟨x / step, c⟩.
+  @inline(__always)
+  private static func int4(
+    _ vector: UnsafePointer<Float>, times factor: Float, _ agreements: inout SIMD8<Float>
+  ) -> SIMD8<Int32> {
+    let place = UnsafeRawPointer(vector).loadUnaligned(as: SIMD8<Float>.self) * factor
+    // To the nearest of −7.5, −6.5 … 7.5.
+    let inside = pointwiseMin(pointwiseMax(place + 7.5, SIMD8(repeating: 0)), SIMD8(repeating: 15))
+    let code = unsafeBitCast(inside + roundingShift, to: SIMD8<Int32>.self) &- 0x4B40_0000
+    agreements = place * (SIMD8<Float>(code) - 7.5) + agreements
+    return code
+  }
+}

@@ -1,0 +1,72 @@
+// The memory of all rows in one representation.
+//
+// May use: ReservedMemory, RowFormat, Scorer.
+
+internal import CVectorKernels
+
+/// Rows in one format, by slot, and their sides.
+final class RowPlane: @unchecked Sendable {
+  // Proof of Sendable: pointers are constant; a row is written by the one writer before it can be reached.
+
+  let format: RowFormat
+  let dimension: Int
+  let width: Int
+  let rowBytes: Int
+  let metric: Metric
+  let rows: UnsafeMutableRawPointer
+  let sides: UnsafeMutablePointer<RowSide>
+  private let rowMemory: ReservedMemory
+  private let sideMemory: ReservedMemory
+
+  init(format: RowFormat, dimension: Int, metric: Metric, slotsMax: Int) throws(IndexError) {
+    self.format = format
+    self.dimension = dimension
+    self.metric = metric
+    width = format.width(ofDimension: dimension)
+    rowBytes = format.rowBytes(width: width)
+    rowMemory = try ReservedMemory(reserving: slotsMax * rowBytes)
+    sideMemory = try ReservedMemory(reserving: slotsMax * MemoryLayout<RowSide>.stride)
+    rows = rowMemory.base
+    sides = sideMemory.base.bindMemory(to: RowSide.self, capacity: slotsMax)
+  }
+
+  var bytes: Int { rowMemory.committedBytes + sideMemory.committedBytes }
+
+  /// Makes memory for `slots` rows usable.
+  func commit(slots: Int) throws(IndexError) {
+    try rowMemory.commit(slots * rowBytes)
+    try sideMemory.commit(slots * MemoryLayout<RowSide>.stride)
+  }
+
+  @inline(__always)
+  func row(_ slot: UInt32) -> UnsafeMutableRawPointer { rows + Int(slot) * rowBytes }
+
+  /// Writes a whole row, padding included: a reused slot has an older row in it.
+  ///
+  /// - vector: `[width]`, zero from the dimension on.
+  func write(_ vector: UnsafePointer<Float>, inverseLength: Float, to slot: UInt32) {
+    sides[Int(slot)] = format.encode(
+      vector, inverseLength: inverseLength, dimension: dimension, width: width, metric: metric, into: row(slot))
+  }
+
+  /// The vector that a row stands for: `[width]`.
+  func decode(_ slot: UInt32, into vector: UnsafeMutablePointer<Float>) {
+    format.decode(row(slot), side: sides[Int(slot)], width: width, metric: metric, into: vector)
+  }
+
+  /// Whether a row that came from outside is one that ``write(_:inverseLength:to:)`` could have written. Zeroes its padding.
+  func isSound(_ slot: UInt32) -> Bool {
+    let used = format.rowBytes(width: dimension)
+    (row(slot) + used).initializeMemory(as: UInt8.self, repeating: 0, count: rowBytes - used)
+    guard format.isSound(row(slot), width: width) else { return false }
+    let side = sides[Int(slot)]
+    if format == .f32 { return true }
+    let unit = metric == .cosine ? side.bias : side.scale
+    return unit.isFinite && unit > 0 && format.fineSide(row(slot), width: width, unit: unit, metric: metric) == side
+  }
+
+  func wipe(_ slot: UInt32) {
+    row(slot).initializeMemory(as: UInt8.self, repeating: 0, count: rowBytes)
+    sides[Int(slot)] = RowSide(scale: 0, bias: 0)
+  }
+}
