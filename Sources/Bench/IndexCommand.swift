@@ -37,12 +37,15 @@ struct IndexCommand: ParsableCommand {
     var threads: Int
     var recall: Double
     var qps: Double
+    /// Processor time a query: what the speed would be on a machine that nobody else uses.
+    var processorMicroseconds: Double
     var buildSeconds: Double
     var bytesPerVector: Double
     var distancesPerQuery: Double
 
     enum CodingKeys: String, CodingKey {
       case storage, effort, reach, threads, recall, qps
+      case processorMicroseconds = "processor_us_per_query"
       case buildSeconds = "build_seconds"
       case bytesPerVector = "bytes_per_vector"
       case distancesPerQuery = "distances_per_query"
@@ -97,8 +100,8 @@ struct IndexCommand: ParsableCommand {
         points.append(point)
         print(
           String(
-            format: "ef %5d reach %.3f recall@%d %.4f  %9.0f queries/s  %7.0f distances a query", point.effort, point.reach ?? 1, k, point.recall,
-            point.qps,
+            format: "ef %5d reach %.3f recall@%d %.4f  %9.0f queries/s  %7.1f us cpu  %7.0f distances a query", point.effort, point.reach ?? 1, k, point.recall,
+            point.qps, point.processorMicroseconds,
             point.distancesPerQuery))
       }
     }

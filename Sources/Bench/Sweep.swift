@@ -36,19 +36,28 @@ final class Sweep: Sendable {
     let start = clock.now
     var passes = 0
     var found = Found()
+    let cpuStart = Self.processorSeconds()
     repeat {
       found = searchAll(options, threads: threads)
       passes += 1
     } while clock.now - start < .seconds(Self.secondsMin)
     let seconds = (clock.now - start) / .seconds(1)
     let count = queries.count
+    let cpuSeconds = Self.processorSeconds() - cpuStart
     let statistics = index.statistics()
     return IndexCommand.Point(
       storage: index.configuration.storage.name, effort: options.effort, reach: options.reach.map(Double.init), threads: threads,
       recall: Double(found.right) / Double(count * min(k, index.count)),
-      qps: Double(passes * count) / seconds, buildSeconds: buildSeconds,
+      qps: Double(passes * count) / seconds, processorMicroseconds: cpuSeconds * 1e6 / Double(passes * count), buildSeconds: buildSeconds,
       bytesPerVector: Double(statistics.bytes) / Double(max(1, index.count)),
       distancesPerQuery: Double(found.distances) / Double(count))
+  }
+
+  /// What this process has had of the processors.
+  private static func processorSeconds() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
   }
 
   private struct Found: Sendable {

@@ -132,7 +132,9 @@ extension RowFormat {
     var largest = SIMD8<Float>()
     for j in stride(from: 0, to: width, by: 8) {
       let block = UnsafeRawPointer(vector + j).loadUnaligned(as: SIMD8<Float>.self)
-      largest = pointwiseMax(largest, pointwiseMax(block, -block))
+      // Without its sign bit, a float orders as an integer does.
+      let magnitude = unsafeBitCast(unsafeBitCast(block, to: SIMD8<Int32>.self) & 0x7FFF_FFFF, to: SIMD8<Float>.self)
+      largest.replace(with: magnitude, where: magnitude .> largest)
     }
     return largest.max()
   }
@@ -267,7 +269,9 @@ extension RowFormat {
   ) -> SIMD8<Int32> {
     let place = UnsafeRawPointer(vector).loadUnaligned(as: SIMD8<Float>.self) * factor
     // To the nearest of −7.5, −6.5 … 7.5.
-    let inside = pointwiseMin(pointwiseMax(place + 7.5, SIMD8(repeating: 0)), SIMD8(repeating: 15))
+    var inside = place + 7.5
+    inside.replace(with: 0, where: inside .< 0)
+    inside.replace(with: 15, where: inside .> 15)
     let code = unsafeBitCast(inside + roundingShift, to: SIMD8<Int32>.self) &- 0x4B40_0000
     agreements = place * (SIMD8<Float>(code) - 7.5) + agreements
     return code

@@ -20,7 +20,8 @@ public struct SearchScratch: ~Copyable {
   let answerQuery: UnsafeMutablePointer<vz_query>
   /// The neighbours that wait to be scored, those being gathered, and distances: room for a block of a range scan.
   let batchSlots: UnsafeMutablePointer<UInt32>
-  let waitingSlots: UnsafeMutablePointer<UInt32>
+  let comingSlots: UnsafeMutablePointer<UInt32>
+  let gatheredSlots: UnsafeMutablePointer<UInt32>
   let batchDistances: UnsafeMutablePointer<Float>
   /// The results of the last search.
   var hitSlots: UnsafeMutablePointer<UInt32>
@@ -53,7 +54,8 @@ public struct SearchScratch: ~Copyable {
     walkQuery = .allocate(capacity: 1)
     answerQuery = .allocate(capacity: 1)
     batchSlots = .allocate(capacity: Self.batchMax)
-    waitingSlots = .allocate(capacity: Self.batchMax)
+    comingSlots = .allocate(capacity: Self.batchMax)
+    gatheredSlots = .allocate(capacity: Self.batchMax)
     batchDistances = .allocate(capacity: Self.batchMax)
     hitCapacity = 128
     hitSlots = .allocate(capacity: hitCapacity)
@@ -67,7 +69,8 @@ public struct SearchScratch: ~Copyable {
     walkQuery.deallocate()
     answerQuery.deallocate()
     batchSlots.deallocate()
-    waitingSlots.deallocate()
+    comingSlots.deallocate()
+    gatheredSlots.deallocate()
     batchDistances.deallocate()
     hitSlots.deallocate()
     hitDistances.deallocate()

@@ -83,36 +83,33 @@ struct Traversal {
     var hiddenCount = 0
     let degreeMax = graph.degreeMax(onLayer: layer)
 
-    // The batch that is being gathered and the one whose rows are on their way.
-    var gathered = scratch.batchSlots
-    var waiting = scratch.waitingSlots
-    var waitingCount = 1
-    waiting[0] = entry
+    // The batch that is being gathered, the one whose rows are on their way, and the one whose rows are there.
+    var gathered = scratch.gatheredSlots
+    var coming = scratch.comingSlots
+    var comingCount = 0
+    var ready = scratch.batchSlots
+    var readyCount = 1
+    ready[0] = entry
     _ = scratch.visited.insert(entry)
-    var next: UInt32?
 
     while true {
-      var gatheredCount = 0
-      if let node = next {
-        let links = graph.links(of: node, layer: layer)
-        for i in 0..<degreeMax {
-          // Pairs with the releasing stores of `setLinks` and `connect`.
-          let neighbour = links[i].load(ordering: .acquiring)
-          if neighbour == Graph.none { break }
-          gathered[gatheredCount] = neighbour
-          gatheredCount &+= scratch.visited.insert(neighbour) ? 1 : 0
-        }
-        for i in 0..<gatheredCount { scorer.prefetch(gathered[i]) }
+      // The nearest unexpanded candidate [c]: its links are asked for now and read after the next batch was scored.
+      var next: UInt32?
+      if let candidate = scratch.frontier.takeNearest(below: Candidate.pack(bound, .max)) {
+        next = Candidate.slot(candidate)
+        prefetch(graph.links(of: Candidate.slot(candidate), layer: layer))
+      } else if readyCount == 0, comingCount == 0 {
+        return
       }
 
-      if waitingCount > 0 {
+      if readyCount > 0 {
         let distances = scratch.batchDistances
-        let kept = scorer.score(query, slots: waiting, count: waitingCount, below: bound, into: distances)
-        scratch.distancesComputed &+= waitingCount
+        let kept = scorer.score(query, slots: ready, count: readyCount, below: bound, into: distances)
+        scratch.distancesComputed &+= readyCount
         for i in 0..<kept {
-          let candidate = Candidate.pack(distances[i], waiting[i])
+          let candidate = Candidate.pack(distances[i], ready[i])
           if candidate < scratch.nearest.bound {
-            if let version, !store.isVisible(waiting[i], at: version) {
+            if let version, !store.isVisible(ready[i], at: version) {
               hiddenCount &+= 1
               guard hiddenCount < Self.hiddenMax else {
                 scratch.isAbandoned = true
@@ -126,19 +123,21 @@ struct Traversal {
         }
         bound = rule.bound(scratch.nearest)
       }
-      swap(&gathered, &waiting)
-      waitingCount = gatheredCount
 
-      // The nearest unexpanded candidate [c].
-      if let candidate = scratch.frontier.takeNearest(below: Candidate.pack(bound, .max)) {
-        next = Candidate.slot(candidate)
-        if let upcoming = scratch.frontier.upcoming {
-          prefetch(graph.links(of: Candidate.slot(upcoming), layer: layer))
+      var gatheredCount = 0
+      if let next {
+        let links = graph.links(of: next, layer: layer)
+        for i in 0..<degreeMax {
+          // Pairs with the releasing stores of `setLinks` and `connect`.
+          let neighbour = links[i].load(ordering: .acquiring)
+          if neighbour == Graph.none { break }
+          gathered[gatheredCount] = neighbour
+          gatheredCount &+= scratch.visited.insert(neighbour) ? 1 : 0
         }
-      } else {
-        next = nil
-        if waitingCount == 0 { return }
+        for i in 0..<gatheredCount { scorer.prefetch(gathered[i]) }
       }
+      (ready, coming, gathered) = (coming, gathered, ready)
+      (readyCount, comingCount) = (comingCount, gatheredCount)
     }
   }
 

@@ -38,13 +38,11 @@ struct VisitedSet: ~Copyable {
     guard Int(slot) < slots else { return false }
     let cell = cells + Int(slot >> 6)
     let bit: UInt64 = 1 &<< UInt64(slot & 63)
-    if cell.pointee.generation != generation {
-      cell.pointee.generation = generation
-      cell.pointee.bits = bit
-      return true
-    }
-    if cell.pointee.bits & bit != 0 { return false }
-    cell.pointee.bits |= bit
-    return true
+    // No branch: whether a node was met before is what a processor cannot guess.
+    let isCurrent = UInt64(bitPattern: cell.pointee.generation == generation ? -1 : 0)
+    let bits = cell.pointee.bits & isCurrent
+    cell.pointee.generation = generation
+    cell.pointee.bits = bits | bit
+    return bits & bit == 0
   }
 }
