@@ -38,9 +38,10 @@ struct VisitedSet: ~Copyable {
     guard Int(slot) < slots else { return false }
     let cell = cells + Int(slot >> 6)
     let bit: UInt64 = 1 &<< UInt64(slot & 63)
-    // No branch: whether a node was met before is what a processor cannot guess.
-    let isCurrent = UInt64(bitPattern: cell.pointee.generation == generation ? -1 : 0)
-    let bits = cell.pointee.bits & isCurrent
+    // No branch: whether a node was met before is what a processor cannot guess. The difference is below 2⁶³, so one less has
+    // its highest bit set exactly where there is none.
+    let difference = cell.pointee.generation ^ generation
+    let bits = cell.pointee.bits & (0 &- ((difference &- 1) &>> 63))
     cell.pointee.generation = generation
     cell.pointee.bits = bits | bit
     return bits & bit == 0
