@@ -3,15 +3,23 @@
 
 #include "vector_kernels.h"
 
-// VZ_EMULATE_X86 builds the x86 files where their instructions are emulated in C (scripts/check-kernels); VZ_TARGET is then
-// defined as nothing, so that the compiler does not use the real ones.
+// VZ_TARGET compiles a function for CPUs that have what it names. VZ_EMULATE_X86 builds the x86 files where their
+// instructions are emulated in C (scripts/check-kernels): the real ones must not be used there.
+#if defined(VZ_EMULATE_X86)
+#define VZ_TARGET(features)
+#else
+#define VZ_TARGET(features) __attribute__((target(features)))
+#endif
+
 extern const vz_kernels vz_kernels_scalar;
 #if defined(__x86_64__) || defined(VZ_EMULATE_X86)
 extern const vz_kernels vz_kernels_avx2;
 extern const vz_kernels vz_kernels_avx512;
+extern const vz_kernels vz_kernels_avx512vnni;
 #endif
 #if defined(__aarch64__)
 extern const vz_kernels vz_kernels_neon;
+extern const vz_kernels vz_kernels_neondot;
 #endif
 
 /// Row `i` of those named, where a row takes `row_bytes` bytes.

@@ -25,13 +25,14 @@
 /// [count]. Which numbers those are, and how they are padded, stands with each kernel in `vz_kernels`.
 ///
 /// Floating-point sums are taken in an order of the kernel's own, so variants differ by rounding; the tests state the
-/// bound. Integer sums are exact up to their conversion to float.
+/// bound. Integer sums are exact up to their conversion to float. In one variant, the sum of a query and a row is the same
+/// number wherever the row stands and whatever stands beside it.
 typedef void (*vz_sum_rows)(const void *query, const void *rows, size_t width, const uint32_t *VZ_NULLABLE slots,
                             size_t count, float *out);
 
 /// The kernels of one instruction set.
 typedef struct vz_kernels {
-  /// "scalar", "avx2", "avx512", "avx512vnni" or "neon".
+  /// "avx512vnni", "avx512", "avx2", "neondot", "neon" or "scalar".
   const char *name;
   /// f32 query, f32 rows; width a multiple of 16, padded with zeros. out[i] = the sum of query[j] * row[j].
   vz_sum_rows f32_product;
