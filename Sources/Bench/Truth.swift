@@ -21,7 +21,7 @@ struct Truth: Sendable {
     _ = try base.values.withUnsafeBufferPointer { values in
       try exact.stage((0..<base.count).map { .int64(Int64($0)) }, values)
     }
-    exact.bearStaged()
+    try exact.publishStaged()
     right = try ExactIndex(over: exact).search(queries.values, k: k + Self.tiesMax, threads: threads).map { hits in
       let radius = hits[min(k, hits.count) - 1].distance + Self.tie
       return Set(hits.lazy.filter { $0.distance <= radius }.map(\.id))

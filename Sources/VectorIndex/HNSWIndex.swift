@@ -10,8 +10,9 @@
 //     Build/     insertion (Algorithm 1), neighbour selection (Algorithm 4), bulk build, removal and repair
 //     Exact/     brute force: the oracle and the safety net
 //
-// Readers never lock. One writer at a time changes the index; every change publishes a version, and a search sees exactly
-// the rows of the version it started with (Storage/ReaderPins.swift).
+// Readers never lock. One writer at a time changes the rows; every change publishes a version, and a search sees exactly the rows
+// of the version it started with (Storage/ReaderPins.swift). A new row is searchable at once: it lies in a tail that searches look
+// through (Storage/Tail.swift) until one linker at a time has tied it into the graph. The two do not wait for each other.
 //
 // May use: everything in this module; no NIO, no Foundation.
 
@@ -22,33 +23,53 @@ import Synchronization
 /// Any number of threads may search, each with its own ``SearchScratch``, while one thread changes the index; changes from
 /// several threads wait for each other.
 public final class HNSWIndex: @unchecked Sendable {
-  // Proof of Sendable: the store and the graph state theirs; `writer` is touched under its mutex only.
+  // Proof of Sendable: the store, the tail and the graph state theirs; the rest is touched under its mutex only.
 
   public let configuration: HNSWConfiguration
   let store: VectorStore
+  let tail: Tail
   let graph: Graph
   let traversal: Traversal
   /// Nodes that some reader may meet and not see: staged ones that are linked already, and retired ones.
   let hiddenNodes = Atomic<Int>(0)
-  private let writerMutex = Mutex(())
-  /// Behind `writerMutex`.
-  private var writer = Writer()
+
+  // Order of locks: changes, links, rows, then the entry point's and nodes'.
+  /// Held by a change, and by whoever wants none meanwhile.
+  private let changeMutex = Mutex(())
+  private let linkMutex = Mutex(())
+  private var linking = Linking()
+  private let rowMutex = Mutex(())
+  private var rowChanges = RowChanges()
   /// Held while the entry point moves up a layer, which happens once in M^layer insertions.
   let entryMutex = Mutex(())
+  /// Who links the tail's rows; where there is none, whoever changes a row does.
+  let maintainer = Maintainer()
 
-  /// What belongs to the one who changes the index.
-  struct Writer {
-    /// Nodes inserted so far; decides the next one's layer. Wraps around: a snapshot may say any number.
-    var insertions: UInt64 = 0
-    /// Rows that are written but not linked.
+  /// What belongs to the one who changes rows. Never held for longer than a row takes to be written.
+  struct RowChanges {
+    /// Rows that are written but not born.
     var staged: [UInt32] = []
     /// Nodes whose row was deleted, still walked through.
     var retired: [UInt32] = []
     /// Changes since the graph was last mended.
-    var changes = 0
+    var count = 0
     /// Slots that no edge leads to since a version.
     var unlinked: [(slots: [UInt32], version: UInt64)] = []
-    var scratch: BuildScratch?
+  }
+
+  /// What belongs to the one who changes the graph.
+  struct Linking {
+    /// Nodes inserted so far; decides the next one's layer. Wraps around: a snapshot may say any number.
+    var insertions: UInt64 = 0
+    private var scratches: [BuildScratch] = []
+
+    /// Working memory for `count` threads.
+    mutating func scratches(_ count: Int, _ store: VectorStore) -> [BuildScratch] {
+      while scratches.count < count { scratches.append(BuildScratch(store: store)) }
+      return Array(scratches[..<count])
+    }
+
+    mutating func scratch(_ store: VectorStore) -> BuildScratch { scratches(1, store)[0] }
   }
 
   /// An empty index.
@@ -58,13 +79,24 @@ public final class HNSWIndex: @unchecked Sendable {
     let kernels = try DistanceKernels.selected()
     self.configuration = configuration
     store = try VectorStore(configuration: configuration, kernels: kernels)
+    tail = try Tail(slotsMax: store.slotsMax)
     graph = try Graph(configuration: configuration, slotsMax: store.slotsMax)
     traversal = Traversal(graph: graph, store: store, scorer: store.walking)
   }
 
-  /// Runs `body` as the one who changes the index.
-  func withWriter<R: Sendable, E: Error>(_ body: (inout Writer) throws(E) -> R) throws(E) -> R {
-    try writerMutex.withLock { _ throws(E) in try body(&writer) }
+  /// Runs `body` as the one who changes rows.
+  func withRows<R: Sendable, E: Error>(_ body: (inout RowChanges) throws(E) -> R) throws(E) -> R {
+    try rowMutex.withLock { _ throws(E) in try body(&rowChanges) }
+  }
+
+  /// Runs `body` as a change, after those before it.
+  func withChanges<R: Sendable, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+    try changeMutex.withLock { _ throws(E) in try body() }
+  }
+
+  /// Runs `body` as the one who changes the graph. Not from inside ``withRows(_:)``.
+  func withLinks<R: Sendable, E: Error>(_ body: (inout Linking) throws(E) -> R) throws(E) -> R {
+    try linkMutex.withLock { _ throws(E) in try body(&linking) }
   }
 
   /// Rows that a search can find.

@@ -10,6 +10,8 @@ public struct IndexStatistics: Hashable, Sendable {
   public var rows: Int
   /// Removed rows that are still walked through.
   public var retiredRows: Int
+  /// Rows that a search finds by looking through them one by one: they are not linked yet.
+  public var tailRows: Int
   /// Slots that are ready for reuse.
   public var freeSlots: Int
   /// The highest layer of the graph; −1 when it is empty.
@@ -28,9 +30,9 @@ public struct IndexStatistics: Hashable, Sendable {
 
 extension HNSWIndex {
   public func statistics() -> IndexStatistics {
-    withWriter { writer in
+    withRows { rows in
       IndexStatistics(
-        rows: count, retiredRows: writer.retired.count, freeSlots: store.freeSlotCount,
+        rows: count, retiredRows: rows.retired.count, tailRows: tailCount, freeSlots: store.freeSlotCount,
         topLayer: graph.entryPoint()?.layer ?? -1, vectorBytes: store.rowBytes, linkBytes: graph.bytes,
         idBytes: store.idBytes, kernels: store.kernelsName)
     }

@@ -10,32 +10,29 @@
 import Synchronization
 
 extension HNSWIndex {
-  /// The graph is mended after changes to this share of the rows: `1 / consolidationShare`. Until then a search walks through
-  /// at most that many nodes for nothing.
-  private static let consolidationShare = 16
-  private static let consolidationMin = 256
-
-  /// Counts a change, and mends the graph when enough of them have added up.
-  func noteChange(_ writer: inout Writer) {
-    writer.changes += 1
-    if writer.changes >= max(Self.consolidationMin, count / Self.consolidationShare) { consolidate(&writer) }
-  }
-
   /// Takes all edges to removed rows away, mends the graph around them, makes their slots ready for reuse, and ties in rows
   /// that no path leads to any more.
   ///
-  /// Runs by itself when enough rows were changed; searches go on meanwhile.
+  /// Runs by itself when enough rows were changed; searches and changes go on meanwhile.
   /// - Complexity: one pass over all links, and about `M²` distances for each edge that led to a removed row.
   public func consolidate() {
-    withWriter { consolidate(&$0) }
+    withLinks { consolidate(&$0) }
   }
 
-  func consolidate(_ writer: inout Writer) {
-    guard writer.changes > 0 else { return }
-    let scratch = writer.scratch ?? BuildScratch(store: store)
-    writer.scratch = scratch
-    writer.changes = 0
-    if !writer.retired.isEmpty {
+  func consolidate(_ linking: inout Linking) {
+    // What is removed from here on is the next one's business.
+    let (changes, retired) = withRows { rows in
+      defer {
+        rows.count = 0
+        rows.retired = []
+      }
+      return (rows.count, rows.retired)
+    }
+    guard changes > 0 else { return }
+    let scratch = linking.scratch(store)
+    // Slots that are met here stay what they are.
+    let version = store.pins.enter(scratch.search.pin)
+    if !retired.isEmpty {
       replaceEntryIfRetired()
       var starved: [UInt32] = []
       for slot in 0..<UInt32(store.slotsUsed.load(ordering: .relaxed)) {
@@ -43,17 +40,19 @@ extension HNSWIndex {
         guard layer >= 0, store.isLive(slot) else { continue }
         for l in 0...layer where !mendLinks(of: slot, layer: l, scratch) && l == 0 { starved.append(slot) }
       }
-      for slot in starved { relink(slot, scratch) }
+      for slot in starved { relink(slot, version: version, scratch) }
     }
     tieInUnreachable(scratch)
-    guard !writer.retired.isEmpty else { return }
+    store.pins.leave(scratch.search.pin)
+    guard !retired.isEmpty else { return }
     // No live node points at them any more, and they cannot be entered; readers on their way are waited for in `reclaim`.
-    let version = store.pins.current + 1
-    store.pins.publish(version)
-    writer.unlinked.append((writer.retired, version))
-    hiddenNodes.subtract(writer.retired.count, ordering: .releasing)
-    writer.retired = []
-    reclaim(&writer)
+    withRows { rows in
+      let version = store.pins.current + 1
+      store.pins.publish(version)
+      rows.unlinked.append((retired, version))
+      hiddenNodes.subtract(retired.count, ordering: .releasing)
+      reclaim(&rows)
+    }
   }
 
   /// Replaces edges to retired nodes by edges to those nodes' neighbours.
@@ -70,7 +69,7 @@ extension HNSWIndex {
     var candidates: [UInt32] = []
     for retired in neighbours where !store.isCurrent(retired) {
       for candidate in graph.neighbours(of: retired, layer: layer)
-      where store.isCurrent(candidate) && seen.insert(candidate).inserted { candidates.append(candidate) }
+      where isPlace(candidate) && seen.insert(candidate).inserted { candidates.append(candidate) }
     }
     let nearest = self.neighbours(candidates, of: base, scratch)
     var rest: [UInt32] = []
@@ -91,9 +90,8 @@ extension HNSWIndex {
   ///
   /// What is left of an emptied region may be linked to itself alone, and a search that descends into it would never come out.
   /// So the neighbours are searched for as for a new node, and when the search does not come out either, among all rows.
-  private func relink(_ slot: UInt32, _ scratch: BuildScratch) {
+  private func relink(_ slot: UInt32, version: UInt64, _ scratch: BuildScratch) {
     guard let entry = graph.entryPoint() else { return }
-    let version = store.pins.current
     scratch.aim(at: slot, store)
     let start = traversal.descend(to: 0, from: entry, query: scratch.search.walkQuery, &scratch.search)
     findCandidates(for: slot, layer: 0, from: start, version: version, scratch)
@@ -130,13 +128,13 @@ extension HNSWIndex {
   }
 
   /// Gives slots back that were unlinked before the oldest pinned version.
-  func reclaim(_ writer: inout Writer) {
+  func reclaim(_ rows: inout RowChanges) {
     store.freeOutgrownTables()
-    guard !writer.unlinked.isEmpty else { return }
+    guard !rows.unlinked.isEmpty else { return }
     let oldest = store.pins.oldest()
-    writer.unlinked.removeAll { unlinked in
+    rows.unlinked.removeAll { unlinked in
       guard oldest >= unlinked.version else { return false }
-      for slot in unlinked.slots { graph.removeNode(slot) }
+      for slot in unlinked.slots where graph.layer(of: slot) >= 0 { graph.removeNode(slot) }
       store.free(unlinked.slots)
       return true
     }

@@ -8,13 +8,12 @@
 import Synchronization
 
 extension HNSWIndex {
-  /// Links a staged row into the graph: Algorithm 1, INSERT. Safe to run on several threads for different slots.
+  /// Links a row into the graph: Algorithm 1, INSERT. Safe to run on several threads for different slots.
   ///
-  /// - slot: [q]; its row is written.
-  /// - layer: [l], the highest layer it reaches.
+  /// - slot: [q]; its row is written, and it is a node without edges.
   /// - version: see ``connect(_:layer:from:version:_:)``.
-  func link(_ slot: UInt32, layer: Int, version: UInt64?, _ scratch: BuildScratch) throws(IndexError) {
-    try graph.addNode(slot, layer: layer)
+  func link(_ slot: UInt32, version: UInt64?, _ scratch: BuildScratch) {
+    let layer = graph.layer(of: slot)
     if let entry = graph.entryPoint(), layer <= entry.layer {
       connect(slot, layer: layer, from: entry, version: version, scratch)
       return
@@ -31,9 +30,9 @@ extension HNSWIndex {
 
   /// Chooses neighbours for a node without links, and ties it in.
   ///
-  /// - version: the version whose rows become neighbours, for a single insertion: retired nodes are walked through without
-  ///   taking the places of candidates, and the node has an edge to it when this returns. nil in a bulk build, where staged
-  ///   rows are neighbours, none is retired, and one walk at the end ties all in.
+  /// - version: the version whose rows become neighbours: retired nodes are walked through without taking the places of
+  ///   candidates, and the node has an edge to it when this returns. nil in a bulk build, where staged rows are neighbours and
+  ///   one walk at the end ties all in.
   func connect(
     _ slot: UInt32, layer: Int, from entry: (slot: UInt32, layer: Int), version: UInt64?, _ scratch: BuildScratch
   ) {
@@ -85,12 +84,15 @@ extension HNSWIndex {
     takeCandidates(for: slot, scratch)
   }
 
+  /// Whether edges may lead to a slot: it is a node, and its row is not removed.
+  func isPlace(_ slot: UInt32) -> Bool { store.isCurrent(slot) && graph.layer(of: slot) >= 0 }
+
   private func takeCandidates(for slot: UInt32, _ scratch: BuildScratch) {
     scratch.candidates.removeAll(keepingCapacity: true)
     for i in 0..<scratch.search.nearest.count {
       let candidate = scratch.search.nearest.slot(at: i)
       // A retired node is a way, not a place: an edge to it would have to be mended at once.
-      guard candidate != slot, store.isCurrent(candidate) else { continue }
+      guard candidate != slot, isPlace(candidate) else { continue }
       scratch.candidates.append(Neighbour(distance: scratch.search.nearest.distance(at: i), slot: candidate))
     }
     if store.rescores { score(&scratch.candidates, from: slot, scratch) }

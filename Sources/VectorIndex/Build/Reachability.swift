@@ -65,14 +65,15 @@ extension HNSWIndex {
     let last = graph.groundDegreeMax - 1
     for i in 0..<scratch.search.nearest.count {
       let base = scratch.search.nearest.slot(at: i)
-      guard base != slot, store.isCurrent(base) else { continue }
-      let count = graph.neighbours(of: base, layer: 0).count
-      if count <= last {
-        graph.groundLinks(of: base)[count].store(slot, ordering: .releasing)
-        return
+      guard base != slot, isPlace(base) else { continue }
+      let isTied = graph.withLock(on: base) {
+        let count = graph.neighbours(of: base, layer: 0).count
+        if count <= last { graph.groundLinks(of: base)[count].store(slot, ordering: .releasing) }
+        return count <= last
       }
+      if isTied { return }
     }
-    graph.groundLinks(of: nearest.slot)[last].store(slot, ordering: .releasing)
+    graph.withLock(on: nearest.slot) { graph.groundLinks(of: nearest.slot)[last].store(slot, ordering: .releasing) }
   }
 
   private func nearestBaseWithRoom(for slot: UInt32, _ reached: [Bool], _ scratch: BuildScratch) -> UInt32? {

@@ -43,6 +43,23 @@ package enum WorkerThreads {
     for thread in threads { pthread_join(thread, nil) }
   }
 
+  /// Starts a thread of its own, to be joined; nil where it cannot be had.
+  static func start(_ body: @escaping @Sendable () -> Void) -> pthread_t? {
+    let work = Unmanaged.passRetained(Work(index: 0) { _ in body() })
+    var thread = pthread_t()
+    let status = pthread_create(
+      &thread, nil,
+      { argument in
+        guard let argument else { return nil }
+        let work = Unmanaged<Work>.fromOpaque(argument).takeRetainedValue()
+        work.body(work.index)
+        return nil
+      }, work.toOpaque())
+    if status == 0 { return thread }
+    work.release()
+    return nil
+  }
+
   private final class Counter: Sendable {
     let next = Atomic<Int>(0)
   }

@@ -79,10 +79,14 @@ extension Graph {
     Int(nodes.load(fromByteOffset: Int(slot) * Self.nodeBytes + 4, as: UInt8.self)) - 1
   }
 
-  /// Makes `slot` a node without edges on the layers 0...`layer`.
-  func addNode(_ slot: UInt32, layer: Int) throws(IndexError) {
+  /// Makes `slot` a node without edges on the layers up to `layer`; on the ground alone where there is no memory for more, which a
+  /// search hardly notices.
+  func addNode(_ slot: UInt32, layerAtMost wanted: Int) {
     var firstRow: UInt32 = 0
-    if layer > 0 { firstRow = try takeUpperRows(layer) }
+    var layer = wanted
+    if wanted > 0 {
+      if let taken = takeUpperRows(wanted) { firstRow = taken } else { layer = 0 }
+    }
     let node = nodes + Int(slot) * Self.nodeBytes
     node.storeBytes(of: firstRow, as: UInt32.self)
     node.storeBytes(of: UInt8(layer + 1), toByteOffset: 4, as: UInt8.self)
@@ -100,21 +104,14 @@ extension Graph {
     node.storeBytes(of: 0, toByteOffset: 4, as: UInt8.self)
   }
 
-  private func takeUpperRows(_ count: Int) throws(IndexError) -> UInt32 {
-    let result: Result<UInt32, IndexError> = upperRows.withLock { rows in
-      if let reused = rows.free[count]?.popLast() { return .success(reused) }
-      guard rows.used + count <= upperRowsMax else {
-        return .failure(IndexError(.outOfMemory, "the upper layers are full at \(rows.used) rows"))
-      }
-      do throws(IndexError) {
-        try upperMemory.commit((rows.used + count) * upperStride * 4)
-      } catch {
-        return .failure(error)
-      }
+  private func takeUpperRows(_ count: Int) -> UInt32? {
+    upperRows.withLock { rows in
+      if let reused = rows.free[count]?.popLast() { return reused }
+      guard rows.used + count <= upperRowsMax else { return nil }
+      do { try upperMemory.commit((rows.used + count) * upperStride * 4) } catch { return nil }
       defer { rows.used += count }
-      return .success(UInt32(rows.used))
+      return UInt32(rows.used)
     }
-    return try result.get()
   }
 }
 

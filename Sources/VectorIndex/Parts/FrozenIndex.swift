@@ -128,14 +128,17 @@ package final class FrozenIndex: Sendable {
 }
 
 extension HNSWIndex {
-  /// Holds the writer back while `body` reads the parts. Searches go on; changes wait.
+  /// Holds changes back while `body` reads the parts. Searches go on; changes wait.
   ///
   /// - Precondition: no rows are staged and not linked.
   package func withFrozen<R: Sendable, E: Error>(_ body: (FrozenIndex) throws(E) -> R) throws(E) -> R {
-    try withWriter { writer throws(E) in
-      precondition(writer.staged.isEmpty, "staged rows are linked before an index is saved")
-      consolidate(&writer)
-      return try body(FrozenIndex(self, insertions: writer.insertions))
+    try withChanges { () throws(E) in
+      try withLinks { linking throws(E) in
+        linkTail(threads: WorkerThreads.coreCount, &linking)
+        consolidate(&linking)
+        precondition(withRows { $0.staged.isEmpty }, "staged rows are linked before an index is saved")
+        return try body(FrozenIndex(self, insertions: linking.insertions))
+      }
     }
   }
 }

@@ -73,9 +73,9 @@ extension HNSWIndex {
       let rule = rule(wanted: wanted, effort: effort, options)
       // Nodes that this reader does not see are rare; the careful walk is only for them.
       let careful = hiddenNodes.load(ordering: .acquiring) > 0
-      walk(rule, version: careful ? version : nil, &scratch)
+      walk(rule, visible: version, version: careful ? version : nil, &scratch)
       if !collect(options.k, excluding: excluded, version: version, &scratch) && !careful {
-        walk(rule, version: version, &scratch)
+        walk(rule, visible: version, version: version, &scratch)
         _ = collect(options.k, excluding: excluded, version: version, &scratch)
       }
       let owed = min(options.k, live - (excluded == nil ? 0 : 1))
@@ -96,15 +96,20 @@ extension HNSWIndex {
     return StopRule(results: wanted, limit: max(2 * wanted, wanted + 10), rank: wanted, reach: reach)
   }
 
-  private func walk(_ rule: StopRule, version: UInt64?, _ scratch: inout SearchScratch) {
-    guard let entry = graph.entryPoint() else {
-      scratch.isAbandoned = false
-      scratch.nearest.reset(limit: rule.limit)
-      return
-    }
+  /// - visible: the version of this search; `version`: the same where the walk must look who is visible.
+  private func walk(_ rule: StopRule, visible: UInt64, version: UInt64?, _ scratch: inout SearchScratch) {
     let traversal = traversal
-    let start = traversal.descend(to: 0, from: entry, query: scratch.walkQuery, &scratch)
-    traversal.searchLayer(0, from: start, query: scratch.walkQuery, rule: rule, version: version, &scratch)
+    traversal.begin(rule, &scratch)
+    traversal.searchTail(tail, query: scratch.walkQuery, rule: rule, version: visible, &scratch)
+    if let entry = graph.entryPoint() {
+      let start = traversal.descend(to: 0, from: entry, query: scratch.walkQuery, &scratch)
+      traversal.continueLayer(0, from: start, query: scratch.walkQuery, rule: rule, version: version, &scratch)
+    }
+    for i in 0..<scratch.fresh.count {
+      let candidate = scratch.fresh.entry(at: i)
+      if candidate >= scratch.nearest.bound { break }
+      scratch.nearest.insert(candidate)
+    }
     if store.rescores { rescore(min(scratch.nearest.count, max(2 * rule.results, rule.results + 10)), &scratch) }
   }
 

@@ -7,6 +7,8 @@ internal import CVectorKernels
 /// The working memory of one thread's searches in one index. Not copyable: two searches never share one.
 public struct SearchScratch: ~Copyable {
   var nearest: NearestList
+  /// The nearest of the rows that are not linked yet.
+  var fresh: NearestList
   var frontier: Frontier
   var visited: VisitedSet
   let pins: ReaderPins
@@ -44,6 +46,7 @@ public struct SearchScratch: ~Copyable {
 
   init(store: VectorStore) {
     nearest = NearestList(capacity: Self.nearestCapacity)
+    fresh = NearestList(capacity: Self.nearestCapacity)
     frontier = Frontier(capacity: Self.frontierCapacity)
     visited = VisitedSet(slots: store.slotsUsed.load(ordering: .acquiring))
     pins = store.pins

@@ -75,10 +75,59 @@ struct Traversal {
     _ layer: Int, from entry: UInt32, query: UnsafePointer<vz_query>, rule: StopRule, version: UInt64?,
     _ scratch: inout SearchScratch
   ) {
+    begin(rule, &scratch)
+    continueLayer(layer, from: entry, query: query, rule: rule, version: version, &scratch)
+  }
+
+  /// Empties what a search writes.
+  @inline(__always)
+  func begin(_ rule: StopRule, _ scratch: inout SearchScratch) {
     scratch.nearest.reset(limit: rule.limit)
     scratch.frontier.reset()
     scratch.isAbandoned = false
     scratch.visited.reset(slots: store.slotsUsed.load(ordering: .acquiring))
+  }
+
+  /// Looks through the rows that are not linked yet: the nearest of them go to the scratch's `fresh`, and all count as visited.
+  ///
+  /// Apart from what the walk finds, and before it: near rows that nothing leads to must not make it stop early.
+  ///
+  /// - version: what a row must be visible at.
+  func searchTail(
+    _ tail: Tail, query: UnsafePointer<vz_query>, rule: StopRule, version: UInt64, _ scratch: inout SearchScratch
+  ) {
+    let range = tail.range
+    scratch.fresh.reset(limit: rule.limit)
+    let slots = scratch.batchSlots
+    var first = 0
+    while first < range.count {
+      var count = 0
+      while first < range.count, count < SearchScratch.batchMax {
+        let slot = tail.slot(first, of: range)
+        if scratch.visited.insert(slot) {
+          slots[count] = slot
+          scorer.prefetch(slot)
+          count &+= 1
+        }
+        first &+= 1
+      }
+      let bound = rule.bound(scratch.fresh)
+      let kept = scorer.score(query, slots: slots, count: count, below: bound, into: scratch.batchDistances)
+      scratch.distancesComputed &+= count
+      for i in 0..<kept {
+        let candidate = Candidate.pack(scratch.batchDistances[i], slots[i])
+        guard candidate < scratch.fresh.bound, store.isVisible(slots[i], at: version) else { continue }
+        scratch.fresh.insert(candidate)
+      }
+    }
+  }
+
+  /// What ``searchLayer(_:from:query:rule:version:_:)`` does after ``begin(_:_:)``.
+  @inline(__always)
+  func continueLayer(
+    _ layer: Int, from entry: UInt32, query: UnsafePointer<vz_query>, rule: StopRule, version: UInt64?,
+    _ scratch: inout SearchScratch
+  ) {
     var bound = Float.infinity
     var hiddenCount = 0
     let degreeMax = graph.degreeMax(onLayer: layer)

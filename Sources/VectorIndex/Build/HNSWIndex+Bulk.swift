@@ -1,0 +1,103 @@
+// Many rows at once: written by any number of threads, then linked on all cores and searchable together.
+//
+// May use: BulkLinker, Consolidation, VectorStore.
+
+import Synchronization
+
+extension HNSWIndex {
+  /// Writes rows that searches do not find yet; ``linkStaged(threads:progress:)`` makes them searchable, all at once.
+  ///
+  /// Safe to call from several threads; they wait for each other only while the vectors are copied.
+  ///
+  /// - vectors: `[ids.count][dimension]`, row-major.
+  /// - Returns: the positions of rows that were left out because they are zero and the metric is cosine (pgvector's rule).
+  /// - Throws: `duplicateRecord`, `dimensionMismatch`, `notFinite`, `recordIDMismatch`, `outOfMemory`. Rows before the
+  ///   offending one are staged.
+  public func stage(_ ids: [RecordID], _ vectors: UnsafeBufferPointer<Float>) throws(IndexError) -> [Int] {
+    let dimension = configuration.dimension
+    guard vectors.count == ids.count * dimension else {
+      throw IndexError(
+        .dimensionMismatch,
+        "\(ids.count) rows of \(dimension) dimensions are \(ids.count * dimension) floats, not \(vectors.count)")
+    }
+    // Checked before the lock is taken, so that loading threads do this part side by side.
+    var inverseLengths: [Float?] = []
+    inverseLengths.reserveCapacity(ids.count)
+    for i in ids.indices {
+      try check(ids[i])
+      do {
+        inverseLengths.append(try checked(UnsafeBufferPointer(rebasing: vectors[(i * dimension)..<((i + 1) * dimension)])))
+      } catch  where error.code == .zeroVector {
+        inverseLengths.append(nil)
+      } catch {
+        throw IndexError(error.code, "row \(ids[i]): \(error.message)")
+      }
+    }
+    try changeRows { rows throws(IndexError) in
+      reclaim(&rows)
+      try graph.commit(slots: store.slotsUsed.load(ordering: .relaxed) + ids.count)
+      // An id table that was outgrown meanwhile is freed when no reader has pinned a version before this one.
+      defer { store.pins.publish(store.pins.current + 1) }
+      for (i, id) in ids.enumerated() {
+        guard let inverseLength = inverseLengths[i] else { continue }
+        guard store.table.slot(of: id) == nil else { throw duplicate(id) }
+        let row = UnsafeBufferPointer(rebasing: vectors[(i * dimension)..<((i + 1) * dimension)])
+        let slot = try store.stage(id, row, inverseLength: inverseLength, previous: nil)
+        store.setCurrent(id, to: slot)
+        rows.staged.append(slot)
+      }
+    }
+    return inverseLengths.indices.filter { inverseLengths[$0] == nil }
+  }
+
+  /// Links all staged rows into the graph and makes them searchable.
+  ///
+  /// - threads: 1 gives the same graph for the same rows in the same order and the same seed.
+  /// - progress: told now and then how many are linked; returns false to stop. A stopped index is half linked and good for
+  ///   nothing but being thrown away.
+  /// - Throws: `cancelled`.
+  public func linkStaged(
+    threads: Int, progress: @escaping @Sendable (_ linked: Int) -> Bool = { _ in true }
+  ) throws(IndexError) {
+    precondition(threads > 0, "at least one thread links")
+    try withLinks { linking throws(IndexError) in
+      let staged = withRows { rows in
+        defer { rows.staged = [] }
+        return rows.staged
+      }
+      guard !staged.isEmpty else { return }
+      hiddenNodes.add(staged.count, ordering: .releasing)
+      defer { hiddenNodes.subtract(staged.count, ordering: .releasing) }
+      try BulkLinker(
+        index: self, slots: staged, firstInsertion: linking.insertions, version: nil, progress: progress
+      ).run(linking.scratches(min(threads, staged.count), store))
+      linking.insertions &+= UInt64(staged.count)
+      withRows { _ in
+        let version = store.pins.current + 1
+        for slot in staged { store.bear(slot, at: version) }
+        store.pins.publish(version)
+      }
+      tieInUnreachable(linking.scratch(store))
+    }
+  }
+
+  /// Makes all staged rows searchable at once, before they are linked: they join the tail.
+  ///
+  /// A ``Maintenance`` links them, or the next change does.
+  /// - Throws: `outOfMemory`; the rows stay staged.
+  public func publishStaged() throws(IndexError) {
+    try changeRows { rows throws(IndexError) in
+      tail.rewindIfEmpty()
+      try tail.reserve(rows.staged.count)
+      let version = store.pins.current + 1
+      for slot in rows.staged {
+        store.bear(slot, at: version)
+        tail.append(slot)
+      }
+      rows.count += rows.staged.count
+      rows.staged = []
+      store.pins.publish(version)
+    }
+    _ = maintainer.wake()
+  }
+}

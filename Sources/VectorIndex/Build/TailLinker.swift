@@ -1,0 +1,90 @@
+// Tying the tail's rows into the graph, and mending the graph, when it is time.
+//
+// May use: Insertion, BulkLinker, Consolidation, Tail, VectorStore.
+
+import Synchronization
+
+extension HNSWIndex {
+  /// The graph is mended after changes to this share of the rows: `1 / consolidationShare`. Until then a search walks through
+  /// at most that many nodes for nothing.
+  private static let consolidationShare = 16
+  private static let consolidationMin = 256
+  /// Rows linked on several threads at once: fewer are not worth the threads.
+  private static let parallelMin = 64
+
+  /// Rows that are searchable and not linked.
+  public var tailCount: Int { tail.range.count }
+
+  /// Links up to `count` rows of the tail. Searches and changes go on meanwhile.
+  /// - Returns: whether rows were there to be linked.
+  /// - Complexity: about one search with ef = the construction effort a row.
+  @discardableResult
+  func linkTail(atMost count: Int, threads: Int) -> Bool {
+    withLinks { linkTail(atMost: count, threads: threads, &$0) }
+  }
+
+  func linkTail(atMost count: Int, threads: Int, _ linking: inout Linking) -> Bool {
+    let range = tail.range
+    let taken = min(count, range.count)
+    guard taken > 0 else { return false }
+    // What is removed from now on is retired as a node, and what was removed before is none.
+    let slots = withRows { rows in
+      var slots: [UInt32] = []
+      var dead: [UInt32] = []
+      for i in 0..<taken {
+        let slot = tail.slot(i, of: range)
+        if store.isCurrent(slot) {
+          let layer = configuration.layer(ofInsertion: linking.insertions &+ UInt64(slots.count))
+          graph.addNode(slot, layerAtMost: layer)
+          slots.append(slot)
+        } else {
+          dead.append(slot)
+        }
+      }
+      if !dead.isEmpty { rows.unlinked.append((dead, store.pins.current + 1)) }
+      return slots
+    }
+    if !slots.isEmpty {
+      let scratches = linking.scratches(slots.count < Self.parallelMin ? 1 : threads, store)
+      let pin = scratches[0].search.pin
+      // Slots that these rows' searches may meet stay what they are.
+      let version = store.pins.enter(pin)
+      // Never stopped, so nothing is thrown.
+      try? BulkLinker(
+        index: self, slots: slots, firstInsertion: nil, version: version, progress: { _ in true }
+      ).run(scratches)
+      store.pins.leave(pin)
+      linking.insertions &+= UInt64(slots.count)
+    }
+    tail.removeFirst(taken)
+    // Readers that took the tail with the dead in it have pinned a version before this one.
+    withRows { _ in store.pins.publish(store.pins.current + 1) }
+    return true
+  }
+
+  /// Links all of the tail.
+  func linkTail(threads: Int, _ linking: inout Linking) {
+    while linkTail(atMost: .max, threads: threads, &linking) {}
+  }
+
+  /// Whether changes have added up so that the graph should be mended.
+  private var needsConsolidation: Bool {
+    withRows { $0.count >= max(Self.consolidationMin, count / Self.consolidationShare) }
+  }
+
+  /// What follows a change: wakes whoever maintains the index, or does it here.
+  func maintain() {
+    if maintainer.wake() { return }
+    linkTail(atMost: .max, threads: 1)
+    if needsConsolidation { consolidate() }
+  }
+
+  /// One round of maintenance.
+  /// - Returns: whether there may be more to do.
+  func maintainOnce(threads: Int) -> Bool {
+    // Short rounds, so that a snapshot or a statistic never waits long for the links.
+    let linked = linkTail(atMost: 256, threads: threads)
+    if needsConsolidation { consolidate() }
+    return linked
+  }
+}
