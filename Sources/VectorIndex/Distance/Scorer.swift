@@ -67,7 +67,7 @@ extension Scorer {
     if form == .floats {
       made.numbers = UnsafeRawPointer(vector)
     } else {
-      let (unit, sum) = RowFormat.quantizeQuery(vector, width: width, to: codes)
+      let (unit, sum) = RowFormat.writeInt8(vector, width, to: codes)
       made.numbers = UnsafeRawPointer(codes)
       made.factor *= unit
       if form == .int8ForInt4 { made.shift = -made.factor * 7.5 * Float(sum) }

@@ -69,9 +69,8 @@ extension RowFormat {
       Self.writeHalves(vector, width, times: 1 / unit, to: row.assumingMemoryBound(to: UInt16.self))
       return fineSide(row, width: width, unit: unit, metric: metric)
     case .int8:
-      let factor = Self.int8Factor(vector, width)
-      Self.writeInt8(vector, width, times: factor, to: row.assumingMemoryBound(to: Int8.self))
-      return fineSide(row, width: width, unit: 1 / factor, metric: metric)
+      let (unit, _) = Self.writeInt8(vector, width, to: row.assumingMemoryBound(to: Int8.self))
+      return fineSide(row, width: width, unit: unit, metric: metric)
     case .int4:
       return Self.writeInt4(
         vector, dimension: dimension, width: width, inverseLength: inverseLength, metric: metric,
@@ -80,7 +79,9 @@ extension RowFormat {
   }
 
   /// The vector that a row stands for: `[width]`, padding included. Not for `int4`, which is kept beside a finer row.
-  func decode(_ row: UnsafeRawPointer, side: RowSide, width: Int, metric: Metric, into vector: UnsafeMutablePointer<Float>) {
+  func decode(
+    _ row: UnsafeRawPointer, side: RowSide, width: Int, metric: Metric, into vector: UnsafeMutablePointer<Float>
+  ) {
     let unit = self == .f32 ? 1 : metric == .cosine ? side.bias : side.scale
     readNumbers(row, width, times: unit, to: vector)
   }
@@ -114,7 +115,8 @@ extension RowFormat {
     case .f16:
       let numbers = row.assumingMemoryBound(to: UInt16.self)
       for j in stride(from: 0, to: width, by: 8) {
-        let block = SIMD8<Double>(Self.floats(ofHalves: UnsafeRawPointer(numbers + j).loadUnaligned(as: SIMD8<UInt16>.self)))
+        let block = SIMD8<Double>(
+          Self.floats(ofHalves: UnsafeRawPointer(numbers + j).loadUnaligned(as: SIMD8<UInt16>.self)))
         sum += (block * block).sum()
       }
     case .int8:
@@ -127,6 +129,10 @@ extension RowFormat {
     if metric == .cosine { return RowSide(scale: Float(1 / sum.squareRoot()), bias: unit) }
     return RowSide(scale: unit, bias: Float(sum * Double(unit) * Double(unit)))
   }
+
+  /// A power of two that brings the largest component into [1, 2), or as near to that as a float can be if it is subnormal:
+  /// what is computed with the components times it neither overflows nor vanishes.
+  private static func inversePower(ofLargest largest: Float) -> Float { 1 / max(largest.binade, 0x1p-126) }
 
   private static func largest(_ vector: UnsafePointer<Float>, _ width: Int) -> Float {
     var largest = SIMD8<Float>()
@@ -148,20 +154,24 @@ extension RowFormat {
   private static func unitOfHalves(_ vector: UnsafePointer<Float>, _ width: Int) -> Float {
     let largest = largest(vector, width)
     guard largest > 0, !(0x1p-8..<0x1p15).contains(largest) else { return 1 }
-    // Half of the largest component's power, so that neither it nor its inverse overflows.
-    return largest.binade / 2 > 0x1p-120 ? largest.binade / 2 : 0x1p-120
+    // Half of the largest component's power, so that neither it nor its inverse overflows, and even the smallest float leaves
+    // a half that is not zero.
+    return max(largest.binade / 2, 0x1p-126)
   }
 
-  /// Rounds to nearest, ties to even. The components are below 2¹⁶.
+  /// Rounds to nearest, ties to even; where that would be infinite when it is read back, to the largest that is not.
   private static func writeHalves(
     _ vector: UnsafePointer<Float>, _ width: Int, times factor: Float, to out: UnsafeMutablePointer<UInt16>
   ) {
+    let limit = SIMD8<Float>(repeating: factor == 0x1p-126 ? 0x1.FFCp1 : 65_504)
     for j in stride(from: 0, to: width, by: 8) {
-      let block = UnsafeRawPointer(vector + j).loadUnaligned(as: SIMD8<Float>.self) * factor
+      let scaled = UnsafeRawPointer(vector + j).loadUnaligned(as: SIMD8<Float>.self) * factor
+      let block = pointwiseMin(pointwiseMax(scaled, -limit), limit)
       let bits = unsafeBitCast(block, to: SIMD8<UInt32>.self)
       // Times 2⁻¹¹² the exponent is a half's; subnormal halves become subnormal floats.
-      let scaled = unsafeBitCast(unsafeBitCast(bits & 0x7FFF_FFFF, to: SIMD8<Float>.self) * 0x1p-112, to: SIMD8<UInt32>.self)
-      let rounded = (scaled &+ 0xFFF &+ ((scaled &>> 13) & 1)) &>> 13
+      let small = unsafeBitCast(
+        unsafeBitCast(bits & 0x7FFF_FFFF, to: SIMD8<Float>.self) * 0x1p-112, to: SIMD8<UInt32>.self)
+      let rounded = (small &+ 0xFFF &+ ((small &>> 13) & 1)) &>> 13
       let halves = SIMD8<UInt16>(truncatingIfNeeded: rounded | ((bits &>> 16) & 0x8000))
       UnsafeMutableRawPointer(out + j).storeBytes(of: halves, as: SIMD8<UInt16>.self)
     }
@@ -172,7 +182,8 @@ extension RowFormat {
   private static func floats(ofHalves halves: SIMD8<UInt16>) -> SIMD8<Float> {
     let bits = SIMD8<UInt32>(truncatingIfNeeded: halves)
     let magnitude = unsafeBitCast((bits & 0x7FFF) &<< 13, to: SIMD8<Float>.self) * 0x1p112
-    return unsafeBitCast(unsafeBitCast(magnitude, to: SIMD8<UInt32>.self) | ((bits & 0x8000) &<< 16), to: SIMD8<Float>.self)
+    return unsafeBitCast(
+      unsafeBitCast(magnitude, to: SIMD8<UInt32>.self) | ((bits & 0x8000) &<< 16), to: SIMD8<Float>.self)
   }
 
   private static func readHalves(
@@ -191,34 +202,28 @@ extension RowFormat {
   /// Adding 1.5 · 2²³ leaves the rounded integer in a float's low bits: no call of `roundf` a number.
   private static let roundingShift: Float = 0x1.8p23
 
-  /// Rounds to nearest. The results are within ±127.
-  /// - Returns: their sum.
+  /// Rounds to 8 bits: symmetric, the largest component becomes 127.
+  /// - Returns: what a code is multiplied with to be a component, and the sum of the codes.
   @discardableResult
   static func writeInt8(
-    _ vector: UnsafePointer<Float>, _ width: Int, times factor: Float, to out: UnsafeMutablePointer<Int8>
-  ) -> Int32 {
+    _ vector: UnsafePointer<Float>, _ width: Int, to out: UnsafeMutablePointer<Int8>
+  ) -> (unit: Float, sum: Int32) {
+    let largest = largest(vector, width)
+    guard largest > 0 else {
+      out.update(repeating: 0, count: width)
+      return (1, 0)
+    }
+    let inversePower = inversePower(ofLargest: largest)
+    let factor = 127 / (largest * inversePower)
     var sums = SIMD8<Int32>()
     for j in stride(from: 0, to: width, by: 8) {
-      let block = UnsafeRawPointer(vector + j).loadUnaligned(as: SIMD8<Float>.self) * factor + roundingShift
-      let integers = unsafeBitCast(block, to: SIMD8<Int32>.self) &- 0x4B40_0000
+      let scaled = UnsafeRawPointer(vector + j).loadUnaligned(as: SIMD8<Float>.self) * inversePower
+      let integers = unsafeBitCast(scaled * factor + roundingShift, to: SIMD8<Int32>.self) &- 0x4B40_0000
       sums &+= integers
       UnsafeMutableRawPointer(out + j).storeBytes(of: SIMD8<Int8>(truncatingIfNeeded: integers), as: SIMD8<Int8>.self)
     }
-    return sums.wrappedSum()
-  }
-
-  /// Quantizes a query to 8 bits: symmetric, the largest component becomes 127.
-  /// - Returns: what a code is multiplied with to be a component, and the sum of the codes.
-  static func quantizeQuery(
-    _ vector: UnsafePointer<Float>, width: Int, to out: UnsafeMutablePointer<Int8>
-  ) -> (unit: Float, sum: Int32) {
-    let factor = int8Factor(vector, width)
-    return (1 / factor, writeInt8(vector, width, times: factor, to: out))
-  }
-
-  /// What makes 127 of the largest component, or less where that would overflow.
-  private static func int8Factor(_ vector: UnsafePointer<Float>, _ width: Int) -> Float {
-    min(127 / max(largest(vector, width), .leastNonzeroMagnitude), 0x1p126)
+    let unit = max(largest / 127, .leastNonzeroMagnitude)
+    return ((127 * unit).isFinite ? unit : unit.nextDown, sums.wrappedSum())
   }
 
   /// Where the range of 4-bit codes ends, in standard deviations of a row's components: wider costs steps, narrower clips.
@@ -229,9 +234,8 @@ extension RowFormat {
     _ vector: UnsafePointer<Float>, dimension: Int, width: Int, inverseLength: Float, metric: Metric,
     to out: UnsafeMutablePointer<UInt8>
   ) -> RowSide {
-    // Scaled by a power of two first, so that nothing below overflows or vanishes.
-    let power = max(largest(vector, width).binade, 0x1p-126)
-    let inversePower = 1 / power
+    let inversePower = inversePower(ofLargest: largest(vector, width))
+    let power = 1 / inversePower
     var sums = SIMD8<Float>()
     for j in stride(from: 0, to: width, by: 8) {
       let block = UnsafeRawPointer(vector + j).loadUnaligned(as: SIMD8<Float>.self) * inversePower
@@ -243,31 +247,30 @@ extension RowFormat {
       return RowSide(scale: 0, bias: 0)
     }
     let step = int4Range * (squares / Float(dimension)).squareRoot() / 8
-    let factor = inversePower / step
     var agreements = SIMD8<Float>()
     for n in stride(from: 0, to: width, by: 128) {
       for b in stride(from: 0, to: 64, by: 8) {
-        let low = int4(vector + n + b, times: factor, &agreements)
-        let high = int4(vector + n + 64 + b, times: factor, &agreements)
+        let low = int4(vector + n + b, times: inversePower, 1 / step, &agreements)
+        let high = int4(vector + n + 64 + b, times: inversePower, 1 / step, &agreements)
         let bytes = SIMD8<UInt8>(truncatingIfNeeded: low | (high &<< 4))
         UnsafeMutableRawPointer(out + n / 2 + b).storeBytes(of: bytes, as: SIMD8<UInt8>.self)
       }
     }
     // The scale at which the row agrees with its own vector: ⟨x, x⟩ = ⟨x, s·c⟩.
-    let scale = squares / (step * step * agreements.sum()) * step * power
+    let scale = squares / (step * agreements.sum())
     switch metric {
-    case .cosine: return RowSide(scale: scale * inverseLength, bias: 0)
-    case .innerProduct: return RowSide(scale: scale, bias: 0)
-    case .l2: return RowSide(scale: scale, bias: squares * power * power)
+    case .cosine: return RowSide(scale: scale * (power * inverseLength), bias: 0)
+    case .innerProduct: return RowSide(scale: scale * power, bias: 0)
+    case .l2: return RowSide(scale: scale * power, bias: squares * power * power)
     }
   }
 
   /// Eight codes, and what they add to the agreement ⟨x / step, c⟩.
   @inline(__always)
   private static func int4(
-    _ vector: UnsafePointer<Float>, times factor: Float, _ agreements: inout SIMD8<Float>
+    _ vector: UnsafePointer<Float>, times inversePower: Float, _ inverseStep: Float, _ agreements: inout SIMD8<Float>
   ) -> SIMD8<Int32> {
-    let place = UnsafeRawPointer(vector).loadUnaligned(as: SIMD8<Float>.self) * factor
+    let place = UnsafeRawPointer(vector).loadUnaligned(as: SIMD8<Float>.self) * inversePower * inverseStep
     // To the nearest of −7.5, −6.5 … 7.5.
     var inside = place + 7.5
     inside.replace(with: 0, where: inside .< 0)

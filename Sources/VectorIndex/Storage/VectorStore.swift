@@ -201,7 +201,7 @@ extension VectorStore {
   /// 1 / length of what a row stands for, under cosine.
   func inverseLength(_ slot: UInt32) -> Float {
     let side = fine.sides[Int(slot)]
-    return fine.format == .f32 ? side.scale : side.scale / side.bias
+    return fine.format == .f32 ? side.scale : min(side.scale / side.bias, .greatestFiniteMagnitude)
   }
 
   /// Gives slots back that no edge leads to and no reader can see. What stood in them is wiped: a deleted row must not turn up
