@@ -123,7 +123,7 @@ import Testing
     WorkerThreads.run(count: 2) { thread in
       if thread == 0 {
         for step in 0..<200_000 {
-          let slot = vector.withUnsafeBufferPointer { try? store.stage(.int64(1), $0, scale: 1, previous: nil) }
+          let slot = vector.withUnsafeBufferPointer { try? store.stage(.int64(1), $0, inverseLength: 1, previous: nil) }
           guard let slot else { break }
           // Every other row is given up before it is born, as when linking fails.
           if step % 2 == 0 {

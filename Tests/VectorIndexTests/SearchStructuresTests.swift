@@ -1,4 +1,4 @@
-// The pool, the visited set and the id table, each against a slow twin.
+// The list of nearest, the frontier, the visited set and the id table, each against a slow twin.
 
 import TestSupport
 import Testing
@@ -9,46 +9,115 @@ import Testing
   @Test func distancesOrderAsFloatsDo() {
     let ascending: [Float] = [-.infinity, -3e38, -1, -1e-40, 0, 1e-40, 0.5, 1, 3e38, .infinity]
     for (a, b) in zip(ascending, ascending.dropFirst()) {
-      #expect(CandidatePool.pack(a, 9) < CandidatePool.pack(b, 0))
+      #expect(Candidate.pack(a, .max) < Candidate.pack(b, 0))
     }
-    for value in ascending { #expect(CandidatePool.distance(CandidatePool.pack(value, 3)) == value) }
-    #expect(CandidatePool.pack(.nan, 1) == CandidatePool.pack(.infinity, 1))
-    #expect(CandidatePool.slot(CandidatePool.pack(1, UInt32(Int32.max) - 1)) == UInt32(Int32.max) - 1)
+    for value in ascending {
+      #expect(Candidate.distance(Candidate.pack(value, 3)) == value)
+      #expect(Candidate.pack(value, 1) < Candidate.pack(value, 2) && Candidate.pack(value, 1) < Candidate.none)
+    }
+    for nan in [Float.nan, -.nan, .signalingNaN] { #expect(Candidate.pack(nan, 1) == Candidate.pack(.infinity, 1)) }
+    for slot in [0, UInt32(Int32.max) - 1, .max] { #expect(Candidate.slot(Candidate.pack(-1, slot)) == slot) }
   }
 
-  @Test(arguments: testSeeds) func poolKeepsTheNearest(seed: UInt64) {
-    print("pool, seed \(seed)")
+  @Test(arguments: testSeeds) func nearestListKeepsTheNearest(seed: UInt64) {
+    print("nearest list, seed \(seed)")
     var random = SeededRandom(seed: seed)
-    for limit in [1, 2, 15, 16, 17, 100] {
-      var pool = CandidatePool(capacity: 4)
-      pool.reset(limit: limit)
-      var model: [(entry: UInt64, expanded: Bool)] = []
-      for slot in 0..<400 {
-        let entry = CandidatePool.pack(Float(Int.random(in: 0..<50, using: &random)), UInt32(slot))
-        if entry < pool.bound { pool.insert(entry) }
-        model.append((entry, false))
-        model.sort { $0.entry < $1.entry }
-        model = Array(model.prefix(limit))
-        if Int.random(in: 0..<3, using: &random) == 0 {
-          let next = model.firstIndex { !$0.expanded }
-          let slot = next.map { CandidatePool.slot(model[$0].entry) }
-          let found = pool.expandNext()
-          #expect(found == slot)
-          if let next { model[next].expanded = true }
+    // One list for all limits, as a scratch has: the second time round it must have room for more.
+    var list = NearestList(capacity: 4)
+    for limit in [1, 2, 15, 100, 16, 17] {
+      list.reset(limit: limit)
+      #expect(list.count == 0 && list.bound == Candidate.none)
+      var model: [UInt64] = []
+      for slot in UInt32(0)..<400 {
+        let entry = Candidate.pack(Float(Int.random(in: 0..<50, using: &random)), slot)
+        #expect(list.bound == (model.count == limit ? model[limit - 1] : Candidate.none))
+        if entry < list.bound { list.insert(entry) }
+        model = Array((model + [entry]).sorted().prefix(limit))
+        #expect(entries(list) == model)
+      }
+      // The first few get other distances, the rest are forgotten, and it goes on from there.
+      let kept = Int.random(in: 1...limit, using: &random)
+      let distances = (0..<kept).map { _ in Float.random(in: -9...9, using: &random) }
+      let slots = model.prefix(kept).map(Candidate.slot)
+      list.rescore(first: kept, distances)
+      model = zip(distances, slots).map(Candidate.pack).sorted()
+      #expect(entries(list) == model)
+      #expect((0..<kept).map { list.distance(at: $0) } == distances.sorted())
+      let entry = Candidate.pack(0, 1_000)
+      if entry < list.bound { list.insert(entry) }
+      #expect(entries(list) == Array((model + [entry]).sorted().prefix(limit)))
+    }
+  }
+
+  private func entries(_ list: borrowing NearestList) -> [UInt64] { (0..<list.count).map { list.entry(at: $0) } }
+
+  /// Candidates come and the nearest is taken, as a walk does it: several at a time, distances rising slowly, the bound falling.
+  @Test(arguments: testSeeds) func frontierGivesTheNearest(seed: UInt64) {
+    print("frontier, seed \(seed)")
+    var random = SeededRandom(seed: seed)
+    var frontier = Frontier(capacity: 1)
+    for round in 0..<60 {
+      frontier.reset()
+      #expect(frontier.upcoming == nil)
+      var model: [UInt64] = []
+      var slot: UInt32 = 0
+      var bound = Float.infinity
+      // Few distances make many ties; a long round outgrows whatever was allocated.
+      let distances = [8, 1_000, 1_000_000][round % 3]
+      let steps = round == 58 ? 2_000 : 300
+      for step in 0..<steps {
+        for _ in 0..<Int.random(in: 0...(round % 2 == 0 ? 32 : 3), using: &random) {
+          let distance = Float(Int.random(in: -distances...distances, using: &random) + step / 10)
+          guard distance < bound else { continue }
+          frontier.insert(Candidate.pack(distance, slot))
+          model.append(Candidate.pack(distance, slot))
+          slot += 1
+        }
+        model.sort()
+        if Int.random(in: 0..<20, using: &random) == 0 {
+          bound = min(bound, Float(Int.random(in: -distances...(2 * distances), using: &random)))
+        }
+        for _ in 0..<Int.random(in: 0...3, using: &random) {
+          let known = frontier.upcoming
+          let taken = frontier.takeNearest(below: Candidate.pack(bound, .max))
+          let expected = model.first.flatMap { $0 < Candidate.pack(bound, .max) ? $0 : nil }
+          #expect(taken == expected, "round \(round), step \(step)")
+          if let taken {
+            #expect(known == nil || known == taken, "what was announced is what comes")
+            model.removeFirst()
+          }
         }
       }
-      #expect((0..<pool.count).map { pool.slot(at: $0) } == model.map { CandidatePool.slot($0.entry) })
     }
   }
 
-  @Test func poolMakesRoomForMore() {
-    var pool = CandidatePool(capacity: 1)
-    pool.reset(limit: 1)
-    for slot in 0..<100 {
-      if slot > 0 { pool.raiseLimit() }
-      pool.insert(CandidatePool.pack(Float(slot), UInt32(slot)))
-    }
-    #expect((0..<pool.count).map { pool.slot(at: $0) } == Array(0..<100))
+  @Test func frontierOfNothingGivesNothing() {
+    var frontier = Frontier(capacity: 8)
+    #expect(frontier.takeNearest(below: Candidate.none) == nil && frontier.upcoming == nil)
+    frontier.insert(Candidate.pack(.infinity, 7))
+    let beyond = frontier.takeNearest(below: Candidate.pack(1, .max))
+    #expect(beyond == nil)
+    frontier.reset()
+    frontier.insert(Candidate.pack(.infinity, 8))
+    let infinite = frontier.takeNearest(below: Candidate.pack(.infinity, .max))
+    #expect(infinite == Candidate.pack(.infinity, 8), "the first walk of all has no bound")
+    frontier.insert(Candidate.pack(2, 9))
+    frontier.reset()
+    let forgotten = frontier.takeNearest(below: Candidate.none)
+    #expect(forgotten == nil)
+  }
+
+  @Test func rulesSayHowFarAWalkLooks() {
+    var list = NearestList(capacity: 8)
+    list.reset(limit: 8)
+    let effort = StopRule.effort(3, results: 2)
+    var beam = StopRule(results: 2, limit: 8, rank: 2, reach: 1.5)
+    #expect(effort.limit == 3 && effort.bound(list) == .infinity && beam.bound(list) == .infinity)
+    for (slot, distance) in [Float(4), 1, 2, 8].enumerated() { list.insert(Candidate.pack(distance, UInt32(slot))) }
+    // Ascending: 1, 2, 4, 8.
+    #expect(effort.bound(list) == 4 && beam.bound(list) == 3)
+    (beam.shift, beam.slack) = (10, 0.5)
+    #expect(beam.bound(list) == 12 * 1.5 - 10 + 0.5)
   }
 
   @Test(arguments: testSeeds) func visitedSetIsASet(seed: UInt64) {
