@@ -6,8 +6,10 @@ import Testing
 @testable import VectorIndex
 
 @Suite struct HNSWIndexTests {
-  private func makeIndex(_ dimension: Int = 4, _ metric: Metric = .l2) throws -> HNSWIndex {
-    try HNSWIndex(configuration: HNSWConfiguration(dimension: dimension, metric: metric))
+  private func makeIndex(
+    _ dimension: Int = 4, _ metric: Metric = .l2, _ storage: VectorStorage = .f32
+  ) throws -> HNSWIndex {
+    try HNSWIndex(configuration: HNSWConfiguration(dimension: dimension, metric: metric, storage: storage))
   }
 
   private func code(_ body: () throws -> Void) -> IndexError.Code? {
@@ -19,8 +21,8 @@ import Testing
     }
   }
 
-  @Test func emptyIndexAnswersWithNothing() throws {
-    let index = try makeIndex()
+  @Test(arguments: VectorStorage.allCases) func emptyIndexAnswersWithNothing(storage: VectorStorage) throws {
+    let index = try makeIndex(4, .l2, storage)
     #expect(try index.search([1, 2, 3, 4], SearchOptions(k: 10)).isEmpty)
     #expect(try index.search([1, 2, 3, 4], SearchOptions(k: 10, exact: true)).isEmpty)
     #expect(index.vector(of: .int64(1)) == nil && !index.contains(.int64(1)))
@@ -29,16 +31,16 @@ import Testing
     index.checkInvariants()
   }
 
-  @Test func returnsAllRowsWhenKIsLarger() throws {
-    let index = try makeIndex()
+  @Test(arguments: VectorStorage.allCases) func returnsAllRowsWhenKIsLarger(storage: VectorStorage) throws {
+    let index = try makeIndex(4, .l2, storage)
     for n in 0..<5 { try index.insert(.int64(Int64(n)), [Float(n), 0, 0, 0]) }
     let hits = try index.search([0.1, 0, 0, 0], SearchOptions(k: 10_000))
     #expect(hits.map(\.id) == (0..<5).map { .int64($0) })
     #expect(try index.search([0, 0, 0, 0], SearchOptions(k: 1)).map(\.distance) == [0])
   }
 
-  @Test func refusesWhatItCannotHold() throws {
-    let index = try makeIndex()
+  @Test(arguments: VectorStorage.allCases) func refusesWhatItCannotHold(storage: VectorStorage) throws {
+    let index = try makeIndex(4, .l2, storage)
     try index.insert(.int64(1), [1, 2, 3, 4])
     #expect(code { try index.insert(.int64(1), [1, 2, 3, 4]) } == .duplicateRecord)
     #expect(code { try index.insert(.int64(2), [1, 2, 3]) } == .dimensionMismatch)
@@ -69,14 +71,14 @@ import Testing
     }
   }
 
-  @Test func treatsZeroVectorsAsPgvectorDoes() throws {
+  @Test(arguments: VectorStorage.allCases) func treatsZeroVectorsAsPgvectorDoes(storage: VectorStorage) throws {
     // pgvector indexes a zero vector under L2 and inner product, and leaves it out under cosine.
     for metric in [Metric.l2, .innerProduct] {
-      let index = try makeIndex(2, metric)
+      let index = try makeIndex(2, metric, storage)
       try index.insert(.int64(1), [0, 0])
       #expect(try index.search([0, 0], SearchOptions(k: 1)).map(\.distance) == [0])
     }
-    let cosine = try makeIndex(2, .cosine)
+    let cosine = try makeIndex(2, .cosine, storage)
     #expect(code { try cosine.insert(.int64(1), [0, 0]) } == .zeroVector)
     #expect(code { _ = try cosine.search([0, 0], SearchOptions(k: 1)) } == .zeroVector)
     let left = try [1, 0, 0, 0, 0, 2].withUnsafeBufferPointer {
@@ -86,24 +88,73 @@ import Testing
     #expect(left == [1] && cosine.count == 2)
   }
 
-  @Test func returnsPgvectorsDistances() throws {
+  /// Exactly from the vectors as they are; from rounded ones, with the rounding.
+  @Test(arguments: zip(VectorStorage.allCases, [1e-6, 2e-3, 2e-2, 2e-2, 2e-3] as [Float]))
+  func returnsPgvectorsDistances(storage: VectorStorage, tolerance: Float) throws {
     let a: [Float] = [1, 2, 3]
     let b: [Float] = [-2, 0.5, 4]
     for (metric, expected) in [(Metric.l2, Float(3.5)), (.innerProduct, -11), (.cosine, 0.3466947)] {
-      let index = try makeIndex(3, metric)
+      let index = try makeIndex(3, metric, storage)
       try index.insert(.int64(1), a)
       let hit = try #require(try index.search(b, SearchOptions(k: 1)).first)
-      #expect(abs(hit.distance - expected) < 1e-6)
+      #expect(abs(hit.distance - expected) < tolerance * max(1, abs(expected)))
     }
   }
 
-  @Test func survivesComponentsThatOverflow() throws {
+  @Test(arguments: VectorStorage.allCases) func survivesComponentsThatOverflow(storage: VectorStorage) throws {
+    let (huge, tiny) = (Float.greatestFiniteMagnitude, Float.leastNonzeroMagnitude)
     for metric in Metric.allCases {
-      let index = try makeIndex(2, metric)
-      try index.insert(.int64(1), [3e38, 3e38])
+      let index = try makeIndex(2, metric, storage)
+      try index.insert(.int64(1), [huge, huge])
       try index.insert(.int64(2), [-3e38, 3e38])
-      try index.insert(.int64(3), [1e-40, 1e-40])
-      #expect(Set(try index.search([3e38, -3e38], SearchOptions(k: 3)).map(\.id)).count == 3)
+      try index.insert(.int64(3), [tiny, tiny])
+      for index in [index, try reloaded(index)] {
+        for query in [[huge, -huge], [tiny, tiny], [1, 1]] {
+          #expect(Set(try index.search(query, SearchOptions(k: 3)).map(\.id)).count == 3)
+        }
+      }
+    }
+  }
+
+  /// Rows among which a walk meets nothing but infinities and NaN: all of them come back all the same.
+  @Test(arguments: VectorStorage.allCases) func findsAllAmongRowsThatOverflow(storage: VectorStorage) throws {
+    var random = SeededRandom(seed: 6)
+    for metric in Metric.allCases {
+      let index = try makeIndex(24, metric, storage)
+      for n in 0..<1_200 { try index.insert(.int64(Int64(n)), random.vector(dimension: 24).map { $0 * 3e38 }) }
+      index.consolidate()
+      index.checkInvariants()
+      let query = random.vector(dimension: 24).map { $0 * 3e38 }
+      for k in [1, 10, 1_100] {
+        let hits = try index.search(query, SearchOptions(k: k, effort: 50))
+        #expect(Set(hits.map(\.id)).count == k)
+      }
+    }
+  }
+
+  @Test(arguments: VectorStorage.allCases) func leavesTheRowItselfOut(storage: VectorStorage) throws {
+    var random = SeededRandom(seed: 2)
+    for metric in Metric.allCases {
+      let index = try makeIndex(32, metric, storage)
+      let vectors = (0..<1_500).map { _ in random.clusteredVector(dimension: 32, clusters: 40) }
+      for (n, vector) in vectors.enumerated() { try index.insert(.int64(Int64(n)), vector) }
+      var scratch = SearchScratch(for: index)
+      for n in 0..<20 {
+        let id = RecordID.int64(Int64(n))
+        for exact in [false, true] {
+          let options = SearchOptions(k: 5, effort: 200, exact: exact)
+          let without = try #require(try index.search(near: id, options, scratch: &scratch) { $0.copied() })
+          #expect(without.count == 5 && !without.contains { $0.id == id })
+          let all = SearchOptions(k: 5, effort: 200, exact: exact, includesSelf: true)
+          let with = try #require(try index.search(near: id, all, scratch: &scratch) { $0.copied() })
+          #expect(with.count == 5 && (metric == .innerProduct || with.first?.id == id))
+          // A row and itself are as good as equal, whatever the representation.
+          if metric != .innerProduct { #expect(try #require(with.first).distance < (metric == .l2 ? 5e-3 : 1e-5)) }
+          // The row as it is kept is the same question.
+          let query = try #require(index.vector(of: id))
+          #expect(try index.search(query, SearchOptions(k: 5, effort: 200, exact: exact)).map(\.id) == with.map(\.id))
+        }
+      }
     }
   }
 
@@ -124,8 +175,9 @@ import Testing
     }
   }
 
-  @Test(arguments: [1, 2]) func equalVectorsAreAllFound(threads: Int) throws {
-    let index = try makeIndex(8, .cosine)
+  @Test(arguments: [1, 2], VectorStorage.allCases)
+  func equalVectorsAreAllFound(threads: Int, storage: VectorStorage) throws {
+    let index = try makeIndex(8, .cosine, storage)
     let ids = (0..<3_000).map { RecordID.int64($0) }
     let vectors = [Float](repeating: 0.5, count: 3_000 * 8)
     _ = try vectors.withUnsafeBufferPointer { try index.stage(ids, $0) }
@@ -135,13 +187,24 @@ import Testing
     #expect(Set(hits.map(\.id)).count == 2_500)
   }
 
-  @Test(arguments: RecordIDKind.allCases) func followsADictionary(kind: RecordIDKind) throws {
+  @Test(arguments: RecordIDKind.allCases) func followsADictionaryOfEachKind(kind: RecordIDKind) throws {
+    try followsADictionary(kind, .f32)
+  }
+
+  @Test(arguments: VectorStorage.allCases) func followsADictionaryInEachStorage(storage: VectorStorage) throws {
+    try followsADictionary(.int64, storage)
+  }
+
+  private func followsADictionary(_ kind: RecordIDKind, _ storage: VectorStorage) throws {
+    // Half a step of 8 bits, half a unit in the last place of 11.
+    let error: Float = storage == .f32 ? 0 : storage.fineFormat == .int8 ? 0.5001 / 127 : 0x1p-12
     for seed in testSeeds {
-      print("changes of \(kind), seed \(seed)")
+      print("changes of \(kind), \(storage.name), seed \(seed)")
       var random = SeededRandom(seed: seed)
       let index = try HNSWIndex(
         configuration: HNSWConfiguration(
-          dimension: 5, metric: .l2, recordIDKind: kind, connectivity: 4, constructionEffort: 16, seed: seed))
+          dimension: 5, metric: .l2, recordIDKind: kind, storage: storage, connectivity: 4, constructionEffort: 16,
+          seed: seed))
       var model: [RecordID: [Float]] = [:]
       for step in 0..<4_000 {
         let id = recordID(kind, Int.random(in: 0..<1_500, using: &random))
@@ -165,7 +228,11 @@ import Testing
         if step % 500 == 499 {
           index.consolidate()
           index.checkInvariants()
-          for (id, vector) in model { #expect(index.vector(of: id) == vector) }
+          for (id, vector) in model {
+            let kept = try #require(index.vector(of: id))
+            let isKept = zip(kept, vector).allSatisfy { abs($0 - $1) <= error }
+            #expect(isKept, "the vector of \(id)")
+          }
           let all = try index.search(vector, SearchOptions(k: 2_000))
           #expect(Set(all.map(\.id)) == Set(model.keys) && all.count == model.count)
         }
@@ -173,8 +240,10 @@ import Testing
     }
   }
 
-  @Test func stagedRowsAreNotThereUntilTheyAreLinked() throws {
-    let index = try makeIndex(2)
+  @Test(arguments: VectorStorage.allCases) func stagedRowsAreNotThereUntilTheyAreLinked(
+    storage: VectorStorage
+  ) throws {
+    let index = try makeIndex(2, .l2, storage)
     for n in 0..<300 { try index.insert(.int64(Int64(n)), [Float(n), 2]) }
     let staged = RecordID.int64(1_000)
     _ = try [1, 1].withUnsafeBufferPointer { try index.stage([staged], $0) }

@@ -18,13 +18,16 @@ import Testing
     index.checkInvariants()
     for gate in gates {
       let recall = try index.recall(queries: sample.queries, k: 10, effort: gate.effort)
-      print("recall@10 \(what), ef \(gate.effort): \(recall)")
-      #expect(recall >= gate.recall, "\(what), ef \(gate.effort)")
+      print("recall@10 \(index.configuration.storage.name), \(what), ef \(gate.effort): \(recall)")
+      #expect(recall >= gate.recall, "\(index.configuration.storage.name), \(what), ef \(gate.effort)")
     }
   }
 
-  private func built(_ range: Range<Int>, threads: Int, metric: Metric = .cosine) throws -> HNSWIndex {
-    let index = try HNSWIndex(configuration: HNSWConfiguration(dimension: sample.dimension, metric: metric))
+  private func built(
+    _ range: Range<Int>, _ storage: VectorStorage, threads: Int, metric: Metric = .cosine
+  ) throws -> HNSWIndex {
+    let index = try HNSWIndex(
+      configuration: HNSWConfiguration(dimension: sample.dimension, metric: metric, storage: storage))
     let ids = range.map { RecordID.int64(Int64($0)) }
     _ = try sample.base[(range.lowerBound * 384)..<(range.upperBound * 384)].withUnsafeBufferPointer {
       try index.stage(ids, $0)
@@ -33,18 +36,20 @@ import Testing
     return index
   }
 
-  @Test(arguments: Metric.allCases) func holdsAfterABuild(metric: Metric) throws {
-    try expectGates(try built(0..<sample.baseCount, threads: 1, metric: metric), "\(metric.name), one thread")
+  @Test(arguments: VectorStorage.allCases, Metric.allCases)
+  func holdsAfterABuild(storage: VectorStorage, metric: Metric) throws {
+    let index = try built(0..<sample.baseCount, storage, threads: 1, metric: metric)
+    try expectGates(index, "\(metric.name), one thread")
   }
 
-  @Test func holdsAfterAParallelBuildAndReload() throws {
-    let index = try built(0..<sample.baseCount, threads: 4)
+  @Test(arguments: VectorStorage.allCases) func holdsAfterAParallelBuildAndReload(storage: VectorStorage) throws {
+    let index = try built(0..<sample.baseCount, storage, threads: 4)
     try expectGates(index, "four threads")
     try expectGates(try reloaded(index), "reloaded")
   }
 
-  @Test func holdsAfterInsertsRemovalsAndChurn() throws {
-    let index = try built(0..<5_000, threads: 2)
+  @Test(arguments: VectorStorage.allCases) func holdsAfterInsertsRemovalsAndChurn(storage: VectorStorage) throws {
+    let index = try built(0..<5_000, storage, threads: 2)
     for n in 5_000..<sample.baseCount { try index.insert(.int64(Int64(n)), sample.baseVector(n)) }
     try expectGates(index, "half inserted one by one")
 
@@ -63,8 +68,8 @@ import Testing
     try expectGates(index, "every row replaced")
   }
 
-  @Test func oneThreadAndOneSeedGiveOneGraph() throws {
-    let parts = try (0..<2).map { _ in try bytes(of: try built(0..<2_000, threads: 1)) }
+  @Test(arguments: VectorStorage.allCases) func oneThreadAndOneSeedGiveOneGraph(storage: VectorStorage) throws {
+    let parts = try (0..<2).map { _ in try bytes(of: try built(0..<2_000, storage, threads: 1)) }
     #expect(parts[0] == parts[1])
   }
 }
@@ -73,7 +78,7 @@ import Testing
 func bytes(of index: HNSWIndex) throws -> [IndexPart: [UInt8]] {
   index.withFrozen { frozen in
     var parts: [IndexPart: [UInt8]] = [:]
-    for part in IndexPart.allCases {
+    for part in IndexPart.parts(of: index.configuration.storage) {
       var bytes = [UInt8](repeating: 0, count: frozen.byteCount(of: part))
       bytes.withUnsafeMutableBytes { buffer in
         // In pieces of an odd size, as a file's blocks would cut them.

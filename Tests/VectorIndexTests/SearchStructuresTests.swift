@@ -7,7 +7,7 @@ import Testing
 
 @Suite struct SearchStructuresTests {
   @Test func distancesOrderAsFloatsDo() {
-    let ascending: [Float] = [-.infinity, -3e38, -1, -1e-40, 0, 1e-40, 0.5, 1, 3e38, .infinity]
+    let ascending: [Float] = [-.infinity, -3e38, -1, -0x1p-140, 0, 0x1p-140, 0.5, 1, 3e38, .infinity]
     for (a, b) in zip(ascending, ascending.dropFirst()) {
       #expect(Candidate.pack(a, .max) < Candidate.pack(b, 0))
     }
