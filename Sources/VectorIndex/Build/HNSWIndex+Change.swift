@@ -57,7 +57,14 @@ extension HNSWIndex {
   /// - Complexity: O(1); the graph is mended when enough rows were removed (see ``consolidate()``).
   @discardableResult
   public func remove(_ id: RecordID) -> Bool {
-    let removed = changeRows { rows in
+    let removed = removeRow(id)
+    if removed { maintain() }
+    return removed
+  }
+
+  /// Removes a row, and leaves the graph as it is.
+  func removeRow(_ id: RecordID) -> Bool {
+    changeRows { rows in
       guard let slot = store.table.slot(of: id), store.isLive(slot) else { return false }
       let version = store.pins.current + 1
       retire(slot, at: version, &rows)
@@ -66,8 +73,6 @@ extension HNSWIndex {
       rows.count += 1
       return true
     }
-    if removed { maintain() }
-    return removed
   }
 
   private func retire(_ slot: UInt32, at version: UInt64, _ rows: inout RowChanges) {

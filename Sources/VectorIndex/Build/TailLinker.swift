@@ -28,7 +28,7 @@ extension HNSWIndex {
     let taken = min(count, range.count)
     guard taken > 0 else { return false }
     // What is removed from now on is retired as a node, and what was removed before is none.
-    let slots = withRows { rows in
+    let (slots, dead) = withRows { _ in
       var slots: [UInt32] = []
       var dead: [UInt32] = []
       for i in 0..<taken {
@@ -41,8 +41,7 @@ extension HNSWIndex {
           dead.append(slot)
         }
       }
-      if !dead.isEmpty { rows.unlinked.append((dead, store.pins.current + 1)) }
-      return slots
+      return (slots, dead)
     }
     if !slots.isEmpty {
       let scratches = linking.scratches(slots.count < Self.parallelMin ? 1 : threads, store)
@@ -57,8 +56,14 @@ extension HNSWIndex {
       linking.insertions &+= UInt64(slots.count)
     }
     tail.removeFirst(taken)
-    // Readers that took the tail with the dead in it have pinned a version before this one.
-    withRows { _ in store.pins.publish(store.pins.current + 1) }
+    if !dead.isEmpty {
+      withRows { rows in
+        // Readers that took the tail with the dead in it have pinned a version before this one.
+        let version = store.pins.current + 1
+        store.pins.publish(version)
+        rows.unlinked.append((dead, version))
+      }
+    }
     return true
   }
 

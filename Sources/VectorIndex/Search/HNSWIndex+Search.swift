@@ -101,13 +101,16 @@ extension HNSWIndex {
     let traversal = traversal
     traversal.begin(rule, &scratch)
     traversal.searchTail(tail, query: scratch.walkQuery, rule: rule, version: visible, &scratch)
+    var start = Graph.none
     if let entry = graph.entryPoint() {
-      let start = traversal.descend(to: 0, from: entry, query: scratch.walkQuery, &scratch)
+      start = traversal.descend(to: 0, from: entry, query: scratch.walkQuery, &scratch)
       traversal.continueLayer(0, from: start, query: scratch.walkQuery, rule: rule, version: version, &scratch)
     }
     for i in 0..<scratch.fresh.count {
       let candidate = scratch.fresh.entry(at: i)
       if candidate >= scratch.nearest.bound { break }
+      // The walk may start at a node that is on its way out of the tail: it is among what the walk found.
+      if Candidate.slot(candidate) == start { continue }
       scratch.nearest.insert(candidate)
     }
     if store.rescores { rescore(min(scratch.nearest.count, max(2 * rule.results, rule.results + 10)), &scratch) }
