@@ -4,28 +4,42 @@
 
 #include "vector_kernels.h"
 
-static inline float finished(const vz_query *query, const float *side, float sum) {
-  return side[0] * (query->factor * sum + query->shift) + (side[1] * query->weight + query->constant);
+/// Copies of what a loop reads again and again: `out` might overlap the originals, for all a compiler knows.
+typedef struct finisher {
+  const float *sides;
+  float factor, shift, weight, constant;
+} finisher;
+
+static inline finisher finisher_of(const vz_plane *plane, const vz_query *query) {
+  return (finisher){plane->sides, query->factor, query->shift, query->weight, query->constant};
+}
+
+static inline float finished(finisher f, size_t slot, float sum) {
+  const float *side = f.sides + 2 * slot;
+  return side[0] * (f.factor * sum + f.shift) + (side[1] * f.weight + f.constant);
 }
 
 void vz_score(const vz_plane *plane, const vz_query *query, const uint32_t *slots, size_t count, float *out) {
+  finisher f = finisher_of(plane, query);
   plane->sum(query->numbers, plane->rows, plane->width, slots, count, out);
-  for (size_t i = 0; i < count; i++) out[i] = finished(query, plane->sides + 2 * (size_t)slots[i], out[i]);
+  for (size_t i = 0; i < count; i++) out[i] = finished(f, slots[i], out[i]);
 }
 
 void vz_score_range(const vz_plane *plane, const vz_query *query, size_t row_bytes, size_t first, size_t count,
                     float *out) {
+  finisher f = finisher_of(plane, query);
   plane->sum(query->numbers, (const char *)plane->rows + first * row_bytes, plane->width, NULL, count, out);
-  for (size_t i = 0; i < count; i++) out[i] = finished(query, plane->sides + 2 * (first + i), out[i]);
+  for (size_t i = 0; i < count; i++) out[i] = finished(f, first + i, out[i]);
 }
 
 size_t vz_score_below(const vz_plane *plane, const vz_query *query, uint32_t *slots, size_t count, float bound,
                       float *out) {
+  finisher f = finisher_of(plane, query);
   plane->sum(query->numbers, plane->rows, plane->width, slots, count, out);
   size_t kept = 0;
   for (size_t i = 0; i < count; i++) {
     uint32_t slot = slots[i];
-    float distance = finished(query, plane->sides + 2 * (size_t)slot, out[i]);
+    float distance = finished(f, slot, out[i]);
     slots[kept] = slot;
     out[kept] = distance;
     kept += !(distance >= bound);
