@@ -42,12 +42,13 @@ public enum IndexSnapshot {
   public static func publish(
     _ index: HNSWIndex, origin: SnapshotOrigin, to publisher: SnapshotPublisher, options: SnapshotWriter.Options
   ) throws(SnapshotError) -> SnapshotPublisher.Publication {
-    try index.withFrozen { frozen throws(SnapshotError) in
+    let storage = index.configuration.storage
+    return try index.withFrozen { frozen throws(SnapshotError) in
       try publisher.publish(
         metadata: metadata(index.configuration, frozen.header, origin),
-        sections: IndexPart.allCases.map { part in
+        sections: IndexPart.parts(of: storage).map { part in
           SnapshotSection(
-            id: part.sectionID, elementSize: part.elementSize, byteCount: frozen.byteCount(of: part),
+            id: part.sectionID, elementSize: part.elementSize(of: storage), byteCount: frozen.byteCount(of: part),
             read: { range, destination in frozen.read(part, range, into: destination) })
         },
         options: options)
@@ -66,7 +67,9 @@ public enum IndexSnapshot {
       slots: file.require(.slots), rows: file.require(.rows), entrySlot: narrow(file, .entrySlot),
       entryLayer: narrow(file, .entryLayer), insertions: file.require(.insertions))
     let origin = try origin(of: file)
-    for part in IndexPart.allCases where file.section(part.sectionID) == nil { throw file.missing(part.sectionID) }
+    for part in IndexPart.parts(of: configuration.storage) where file.section(part.sectionID) == nil {
+      throw file.missing(part.sectionID)
+    }
     do {
       let index = try HNSWIndex.restored(
         configuration: configuration, header: header, threads: threads,
@@ -90,9 +93,10 @@ public enum IndexSnapshot {
 
   /// The configuration of the index in a snapshot.
   public static func configuration(of file: SnapshotFile) throws(SnapshotError) -> HNSWConfiguration {
-    let storage = try file.require(.storage)
-    guard storage == "f32" else {
-      throw file.unusable("it holds vectors as \"\(storage)\", and this program knows \"f32\" only; use a newer one")
+    let storageName = try file.require(.storage)
+    guard let storage = VectorStorage(name: storageName) else {
+      let known = VectorStorage.allCases.map(\.name).joined(separator: ", ")
+      throw file.unusable("it holds vectors as \"\(storageName)\", and this program knows \(known); use a newer one")
     }
     guard let metric = Metric(name: try file.require(.metric)) else {
       throw file.unusable("this program does not know its metric; use a newer one")
@@ -101,9 +105,9 @@ public enum IndexSnapshot {
       throw file.unusable("this program does not know its kind of record ids; use a newer one")
     }
     let configuration = try HNSWConfiguration(
-      dimension: int(file, .dimension), metric: metric, recordIDKind: kind, connectivity: int(file, .connectivity),
-      constructionEffort: int(file, .constructionEffort), searchEffort: int(file, .searchEffort),
-      seed: file.require(.seed))
+      dimension: int(file, .dimension), metric: metric, recordIDKind: kind, storage: storage,
+      connectivity: int(file, .connectivity), constructionEffort: int(file, .constructionEffort),
+      searchEffort: int(file, .searchEffort), seed: file.require(.seed))
     do throws(IndexError) {
       try configuration.validate()
     } catch {
@@ -123,7 +127,7 @@ public enum IndexSnapshot {
     metadata[.appliedLSN] = origin.appliedLSN
     metadata[.createdAt] = origin.createdAt
     metadata[.writer] = origin.writer
-    metadata[.storage] = "f32"
+    metadata[.storage] = configuration.storage.name
     metadata[.metric] = configuration.metric.name
     metadata[.recordIDKind] = UInt64(configuration.recordIDKind.rawValue)
     metadata[.dimension] = UInt64(configuration.dimension)
