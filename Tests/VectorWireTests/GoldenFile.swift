@@ -55,7 +55,7 @@ private struct Fields: Decodable {
     var value: Position { Position(systemID: systemID, appliedLSN: appliedLSN, timeline: timeline) }
   }
   struct GoldenCollection: Decodable {
-    var name: String, dimension: Int, metric: UInt8, recordIDKind: String, rows: UInt64, position: GoldenPosition
+    var name: String, dimension: Int, metric: UInt8, storage: UInt8, recordIDKind: String, rows: UInt64, position: GoldenPosition
   }
   struct Entry: Decodable {
     var statistic: Statistic
@@ -135,7 +135,8 @@ private struct Fields: Decodable {
         try need(collections).map {
           CollectionDescription(
             name: $0.name, dimension: $0.dimension, metric: try need(Metric(rawValue: $0.metric)),
-            recordIDKind: try idKind($0.recordIDKind), rows: $0.rows, position: $0.position.value)
+            storage: try need(VectorStorage(rawValue: $0.storage)), recordIDKind: try idKind($0.recordIDKind),
+            rows: $0.rows, position: $0.position.value)
         })
     case "Statistics": return StatisticsRequest(collection: try need(collection))
     case "StatisticsReply": return StatisticsReply(try need(entries).map(\.statistic))

@@ -47,7 +47,7 @@ public final class Collection: Sendable {
   public var description: CollectionDescription {
     CollectionDescription(
       name: name, dimension: index.configuration.dimension, metric: index.configuration.metric,
-      recordIDKind: index.configuration.recordIDKind, rows: UInt64(index.count), position: position)
+      storage: index.configuration.storage, recordIDKind: index.configuration.recordIDKind, rows: UInt64(index.count), position: position)
   }
 
   /// The numbers of docs/PROTOCOL.md. Waits for a writer of the index, so never call it on an event loop.
@@ -61,6 +61,7 @@ public final class Collection: Sendable {
       integer("free_slots", counts.freeSlots),
       integer("dimension", configuration.dimension),
       Statistic("metric", .text(configuration.metric.name)),
+      Statistic("storage", .text(configuration.storage.name)),
       integer("connectivity", configuration.connectivity),
       integer("construction_effort", configuration.constructionEffort),
       integer("search_effort", configuration.searchEffort),

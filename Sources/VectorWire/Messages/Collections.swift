@@ -23,17 +23,21 @@ public struct CollectionDescription: Hashable, Sendable {
   public var name: String
   public var dimension: Int
   public var metric: Metric
+  /// In which precision the vectors are kept, and so how exact distances and fetched vectors are.
+  public var storage: VectorStorage
   public var recordIDKind: RecordIDKind
   /// Rows that searches can find.
   public var rows: UInt64
   public var position: Position
 
   public init(
-    name: String, dimension: Int, metric: Metric, recordIDKind: RecordIDKind, rows: UInt64, position: Position
+    name: String, dimension: Int, metric: Metric, storage: VectorStorage, recordIDKind: RecordIDKind, rows: UInt64,
+    position: Position
   ) {
     self.name = name
     self.dimension = dimension
     self.metric = metric
+    self.storage = storage
     self.recordIDKind = recordIDKind
     self.rows = rows
     self.position = position
@@ -41,8 +45,6 @@ public struct CollectionDescription: Hashable, Sendable {
 
   /// The bytes of a description with an empty name.
   fileprivate static let encodedBytesMin = 2 + 4 + 4 + 8 + Position.encodedBytes
-  /// The one storage of this version.
-  fileprivate static let storageFloat32: UInt8 = 1
 }
 
 /// The answer to ``ListCollections``.
@@ -62,7 +64,7 @@ public struct Collections: WireMessage, Hashable {
       buffer.writeField(collection.name)
       buffer.writeCount(collection.dimension)
       buffer.writeMultipleIntegers(
-        collection.metric.rawValue, CollectionDescription.storageFloat32, collection.recordIDKind.rawValue, 0 as UInt8,
+        collection.metric.rawValue, collection.storage.rawValue, collection.recordIDKind.rawValue, 0 as UInt8,
         endianness: .little)
       buffer.writeField(collection.rows)
       buffer.writeField(collection.position)
@@ -84,15 +86,15 @@ public struct Collections: WireMessage, Hashable {
       guard let metric = Metric(rawValue: rawMetric) else {
         throw WireError(.unsupportedOption, "metric \(rawMetric) is not known here")
       }
-      let storage: UInt8 = try reader.integer("storage")
-      guard storage == CollectionDescription.storageFloat32 else {
-        throw WireError(.unsupportedOption, "storage \(storage) is not known here")
+      let rawStorage: UInt8 = try reader.integer("storage")
+      guard let storage = VectorStorage(rawValue: rawStorage) else {
+        throw WireError(.unsupportedOption, "storage \(rawStorage) is not known here")
       }
       let recordIDKind = try reader.recordIDKind()
       try reader.zero(UInt8.self)
       collections.append(
         CollectionDescription(
-          name: name, dimension: dimension, metric: metric, recordIDKind: recordIDKind,
+          name: name, dimension: dimension, metric: metric, storage: storage, recordIDKind: recordIDKind,
           rows: try reader.integer("rows"), position: try reader.position()))
     }
     try reader.end()

@@ -125,27 +125,40 @@ add("pong", "Pong", 0x82, 4294967295, {"payloadHex": "00ff10"}, b"\x00\xff\x10")
 # ListCollections and Collections
 add("list collections", "ListCollections", 0x03, 2, {}, b"")
 add("no collections", "Collections", 0x83, 2, {"collections": []}, struct.pack("<I", 0))
-collections = [
-    ("documents", 384, 1, "int64", 60605, POSITION),
-    ("größe", 4096, 3, "composite", 0, NO_POSITION),
-    ("images", 1, 2, "uuid", 5_000_000_000, POSITION),
-]
-body = struct.pack("<I", len(collections))
-listed = []
-for name, dimension, metric, id_kind, rows, where in collections:
-    body += string(name) + struct.pack("<IBBBBQ", dimension, metric, 1, ID_KINDS[id_kind], 0, rows) + position(where)
-    listed.append(
-        {
-            "name": name,
-            "dimension": dimension,
-            "metric": metric,
-            "storage": 1,
-            "recordIDKind": id_kind,
-            "rows": rows,
-            "position": where,
-        }
-    )
-add("three collections", "Collections", 0x83, 3, {"collections": listed}, body)
+
+
+def collections(name, request_id, *listed):
+    body = struct.pack("<I", len(listed))
+    fields = []
+    for collection, dimension, metric, storage, id_kind, rows, where in listed:
+        body += string(collection)
+        body += struct.pack("<IBBBBQ", dimension, metric, storage, ID_KINDS[id_kind], 0, rows) + position(where)
+        fields.append(
+            {
+                "name": collection,
+                "dimension": dimension,
+                "metric": metric,
+                "storage": storage,
+                "recordIDKind": id_kind,
+                "rows": rows,
+                "position": where,
+            }
+        )
+    add(name, "Collections", 0x83, request_id, {"collections": fields}, body)
+
+
+collections(
+    "three collections",
+    3,
+    ("documents", 384, 1, 1, "int64", 60605, POSITION),
+    ("größe", 4096, 3, 1, "composite", 0, NO_POSITION),
+    ("images", 1, 2, 1, "uuid", 5_000_000_000, POSITION),
+)
+collections(
+    "a collection in each storage",
+    3,
+    *((f"storage {n}", 100 * n, 1, n, "int64", n, POSITION) for n in range(1, 6)),
+)
 
 # Statistics
 add("statistics", "Statistics", 0x04, 4, {"collection": "documents"}, string("documents"))
@@ -435,6 +448,16 @@ refuse(
 )
 refuse("fetch as f16", "Fetch", 18, frame(7, struct.pack("<BBHI", 2, 0, 0, 1) + string("d") + record_id(int64(1)), 1))
 refuse("cancel without an id", "Cancel", 1, frame(8, b"", 0))
+refuse(
+    "collections in a storage that is not given",
+    "Collections",
+    None,
+    frame(
+        0x83,
+        struct.pack("<I", 1) + string("d") + struct.pack("<IBBBBQ", 1, 1, 6, 1, 0, 0) + position(NO_POSITION),
+        1,
+    ),
+)
 head = position(NO_POSITION) + struct.pack("<IIBBHI", 1, 2, 1, 0, 0, 0)
 refuse(
     "reply whose receipts do not add up",

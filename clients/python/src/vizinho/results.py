@@ -25,9 +25,18 @@ class Metric(IntEnum):
 
 
 class Storage(IntEnum):
-    """How a collection keeps its vectors."""
+    """How a collection keeps its vectors, and so how exact its distances and fetched vectors are."""
 
+    #: As Postgres has them, bit for bit.
     F32 = 1
+    #: In half precision.
+    F16 = 2
+    #: In 8 bits a component.
+    INT8 = 3
+    #: In 8 bits a component, found by 4-bit codes.
+    INT4X8 = 4
+    #: In half precision, found by 4-bit codes.
+    INT4X16 = 5
 
 
 class RecordIDKind(IntEnum):
