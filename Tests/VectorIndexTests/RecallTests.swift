@@ -1,8 +1,9 @@
 // Recall on real text embeddings, gated after every way in which an index comes to be what it is.
 //
 // The gates lie half a point below the worst that was measured on this sample (10,000 passages, 300 questions, M 16,
-// efConstruction 200, k 10): .966–.973 at ef 32 and .988–.992 at ef 64, over builds with one thread and four, inserts, removals,
-// churn and reload.
+// efConstruction 200, k 10): .967–.976 at ef 32 and .983–.992 at ef 64, over all storages and metrics, builds with one thread
+// and four, inserts, removals, churn and reload. That is the graph's recall, against all rows as they are kept; what
+// rounding them costs is measured by itself.
 
 import TestSupport
 import Testing
@@ -11,7 +12,7 @@ import Testing
 
 @Suite struct RecallTests {
   private let sample = Sample.debian
-  private let gates: [(effort: Int, recall: Double)] = [(32, 0.961), (64, 0.983)]
+  private let gates: [(effort: Int, recall: Double)] = [(32, 0.962), (64, 0.978)]
 
   private func expectGates(_ index: HNSWIndex, _ what: String) throws {
     index.consolidate()
@@ -66,6 +67,43 @@ import Testing
     }
     #expect(index.count == sample.baseCount)
     try expectGates(index, "every row replaced")
+  }
+
+  /// The nearest among rows as they are kept, against the nearest among the vectors that were given: .9997 from half precision
+  /// and .9947 from 8 bits were measured.
+  @Test(arguments: VectorStorage.allCases) func roundingCostsLittle(storage: VectorStorage) throws {
+    let k = 10
+    let truth = try ExactIndex(over: try unlinked(.f32)).search(sample.queries, k: k, threads: 2)
+    let found = try ExactIndex(over: try unlinked(storage)).search(sample.queries, k: k, threads: 2)
+    var right = 0
+    for (i, (expected, hits)) in zip(truth, found).enumerated() {
+      let query = sample.queryVector(i)
+      let last = try #require(expected.last).distance
+      right += hits.count { hit in
+        guard case .int64(let n) = hit.id else { return false }
+        // Rows that tie with the last are as good as it.
+        return cosineDistance(query, sample.baseVector(Int(n))) <= last + 1e-6
+      }
+    }
+    let recall = Double(right) / Double(sample.queryCount * k)
+    print("recall@\(k) of all rows as \(storage.name): \(recall)")
+    #expect(recall >= (storage == .f32 ? 1 : storage.fineFormat == .f16 ? 0.998 : 0.99))
+  }
+
+  /// All rows, in no graph.
+  private func unlinked(_ storage: VectorStorage) throws -> HNSWIndex {
+    let index = try HNSWIndex(
+      configuration: HNSWConfiguration(dimension: sample.dimension, metric: .cosine, storage: storage))
+    let ids = (0..<sample.baseCount).map { RecordID.int64(Int64($0)) }
+    _ = try sample.base.withUnsafeBufferPointer { try index.stage(ids, $0) }
+    index.bearStaged()
+    return index
+  }
+
+  private func cosineDistance(_ a: [Float], _ b: [Float]) -> Float {
+    let product = zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+    let lengths = [a, b].map { $0.reduce(0) { $0 + Double($1) * Double($1) } }
+    return Float(1 - product / (lengths[0] * lengths[1]).squareRoot())
   }
 
   @Test(arguments: VectorStorage.allCases) func oneThreadAndOneSeedGiveOneGraph(storage: VectorStorage) throws {
