@@ -69,8 +69,8 @@ import Testing
     try expectGates(index, "every row replaced")
   }
 
-  /// The nearest among rows as they are kept, against the nearest among the vectors that were given: .9997 from half precision
-  /// and .9947 from 8 bits were measured.
+  /// The nearest among rows as they are kept, against the nearest among the vectors that were given. The sample's components
+  /// are halves, so half precision costs nothing; from 8 bits .9963 was measured.
   @Test(arguments: VectorStorage.allCases) func roundingCostsLittle(storage: VectorStorage) throws {
     let k = 10
     let truth = try ExactIndex(over: try unlinked(.f32)).search(sample.queries, k: k, threads: 2)
@@ -87,7 +87,7 @@ import Testing
     }
     let recall = Double(right) / Double(sample.queryCount * k)
     print("recall@\(k) of all rows as \(storage.name): \(recall)")
-    #expect(recall >= (storage == .f32 ? 1 : storage.fineFormat == .f16 ? 0.998 : 0.99))
+    #expect(recall >= (storage.fineFormat == .int8 ? 0.991 : 1))
   }
 
   /// All rows, in no graph.
