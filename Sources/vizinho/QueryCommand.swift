@@ -118,12 +118,12 @@ struct QueryCommand: AsyncParsableCommand {
         all.map {
           [
             "name": $0.name, "rows": String($0.rows), "dimension": String($0.dimension), "metric": $0.metric.name,
-            "ids": "\($0.recordIDKind)", "applied_lsn": $0.position.lsnText,
+            "storage": $0.storage.name, "ids": "\($0.recordIDKind)", "applied_lsn": $0.position.lsnText,
           ]
         })
     }
     return all.map {
-      "\($0.name): \($0.rows) rows, \($0.dimension) dimensions, \($0.metric.name), \($0.recordIDKind) ids, "
+      "\($0.name): \($0.rows) rows, \($0.dimension) dimensions, \($0.metric.name), \($0.storage.name), \($0.recordIDKind) ids, "
         + "in step with \($0.position.lsnText)"
     }.joined(separator: "\n")
   }

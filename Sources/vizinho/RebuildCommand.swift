@@ -43,6 +43,11 @@ struct RebuildCommand: AsyncParsableCommand {
   @Option(help: "The vectors' dimension, where the column's type does not say it.") var dimension: Int?
   @Option(help: "The collection's name. Default: the table's, without its schema.") var collection: String?
   @Option(help: "cosine, inner_product (ip) or l2.") var metric: String?
+  @Option(
+    help: """
+      How vectors are kept: f32 (as they are), f16, int8, int4x8 or int4x16 (docs/STORAGE.md); or auto, which chooses by \
+      the dimension. Default: auto.
+      """) var storage: String?
   @Option(name: [.customLong("connectivity"), .customLong("m")], help: "Edges a node (M), 2 to 64. Default: 16.")
   var connectivity: Int?
   @Option(
@@ -103,8 +108,9 @@ struct RebuildCommand: AsyncParsableCommand {
     let left = [(report.nullVectors, "NULL"), (report.zeroVectors, "zero")].filter { $0.0 > 0 }
       .map { "\(ProgressLine.grouped($0.0)) with a \($0.1) vector left out" }
     let total = report.readSeconds + report.linkSeconds + report.saveSeconds
+    let storage = report.collection.index.configuration.storage.name
     say(
-      "\(report.collection.name): \(([rows + " rows"] + left).joined(separator: ", ")) in \(seconds(total)) "
+      "\(report.collection.name): \(([rows + " rows as \(storage)"] + left).joined(separator: ", ")) in \(seconds(total)) "
         + "(read \(seconds(report.readSeconds)), linked \(seconds(report.linkSeconds)), "
         + "saved \(seconds(report.saveSeconds)))")
     say("in step with \(report.lsn == .unknown ? "an unknown LSN" : "LSN \(report.lsn)")")
@@ -148,6 +154,7 @@ struct RebuildCommand: AsyncParsableCommand {
         "\(SettingKey.metric.description) is \"\(metricName)\"; it must be cosine, inner_product (ip) or l2")
     }
     var plan = RebuildPlan(collection: name, connection: connection, source: source, metric: metric)
+    plan.storage = try self.storage(settings)
     plan.connectivity =
       try settings.int(connectivity, .connectivity, in: HNSWConfiguration.connectivityRange) ?? plan.connectivity
     plan.constructionEffort =
@@ -160,5 +167,15 @@ struct RebuildCommand: AsyncParsableCommand {
     plan.workers = try settings.int(workers, .workers, in: 1...BulkReader.workersMax) ?? plan.workers
     plan.threads = try settings.int(threads, .threads, in: 1...1_024) ?? plan.threads
     return plan
+  }
+
+  /// nil = what suits the dimension, which is not known before the source is looked at.
+  private func storage(_ settings: Settings) throws -> VectorStorage? {
+    guard let name = settings.string(storage, .storage), name != "auto" else { return nil }
+    guard let storage = VectorStorage(name: name) else {
+      let names = VectorStorage.allCases.map(\.name).joined(separator: ", ")
+      throw ValidationError("\(SettingKey.storage.description) is \"\(name)\"; it must be auto, or one of \(names)")
+    }
+    return storage
   }
 }

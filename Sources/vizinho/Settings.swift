@@ -31,6 +31,7 @@ enum SettingKey: String, CaseIterable {
   case condition = "where"
   case dimension
   case metric
+  case storage
   case connectivity
   case constructionEffort = "construction_effort"
   case searchEffort = "search_effort"

@@ -83,6 +83,30 @@ import VectorWire
     }
   }
 
+  /// Under another storage than f32, fetched vectors are what is kept of them, and so are answers.
+  @Test(arguments: VectorStorage.allCases) func everyStorageIsServed(storage: VectorStorage) async throws {
+    let collection = try makeCollection(rows: 1_500, dimension: 24, metric: .l2, storage: storage)
+    let vectors = randomVectors(1_500, dimension: 24, seed: 42)
+    let queries = randomVectors(5, dimension: 24, seed: 5)
+    try await withServer([collection]) { _, port in
+      let client = try await connect(port)
+      #expect(try await client.collections().map(\.storage) == [storage])
+      #expect(try await client.statistics("rows").contains(Statistic("storage", .text(storage.name))))
+      let fetched = try await client.fetch("rows", ids: [.int64(3), .int64(1_499)])
+      #expect(fetched.vectors == [collection.index.vector(of: .int64(3)), collection.index.vector(of: .int64(1_499))])
+      #expect((fetched.vectors == [vectors[3], vectors[1_499]]) == (storage == .f32))
+      for exact in [false, true] {
+        let options = SearchOptions(k: 7, exact: exact)
+        let expected = try queries.map { try collection.index.search($0, options) }
+        let reply = try await client.search("rows", vectors: queries, k: 7, exact: exact)
+        #expect(reply.answers.map { $0.results.map(\.id) } == expected.map { $0.map(\.id) })
+        #expect(reply.answers.map { $0.results.map(\.distance) } == expected.map { $0.map(\.distance) })
+        #expect(reply.answers.allSatisfy { $0.isExact == exact })
+      }
+      await client.close()
+    }
+  }
+
   @Test func listStatisticsAndPing() async throws {
     let collections = [
       try makeCollection("z", rows: 3), try makeCollection("é", rows: 0, dimension: 4_096, metric: .innerProduct),

@@ -20,10 +20,12 @@ func randomVectors(_ count: Int, dimension: Int, seed: UInt64) -> [[Float]] {
 /// A collection whose rows are called 0, 1, 2, … in their kind of id.
 func makeCollection(
   _ name: String = "rows", rows: Int = 200, dimension: Int = 8, metric: Metric = .cosine,
+  storage: VectorStorage = .f32,
   recordIDKind: RecordIDKind = .int64, position: Position = Position(systemID: 7, appliedLSN: 99, timeline: 2)
 ) throws -> Collection {
   let index = try HNSWIndex(
-    configuration: HNSWConfiguration(dimension: dimension, metric: metric, recordIDKind: recordIDKind))
+    configuration: HNSWConfiguration(
+      dimension: dimension, metric: metric, recordIDKind: recordIDKind, storage: storage))
   for (row, vector) in randomVectors(rows, dimension: dimension, seed: 42).enumerated() {
     try index.insert(recordID(row, recordIDKind), vector)
   }

@@ -55,7 +55,8 @@ private struct Fields: Decodable {
     var value: Position { Position(systemID: systemID, appliedLSN: appliedLSN, timeline: timeline) }
   }
   struct GoldenCollection: Decodable {
-    var name: String, dimension: Int, metric: UInt8, storage: UInt8, recordIDKind: String, rows: UInt64, position: GoldenPosition
+    var name: String, dimension: Int, metric: UInt8, storage: UInt8, recordIDKind: String, rows: UInt64,
+      position: GoldenPosition
   }
   struct Entry: Decodable {
     var statistic: Statistic

@@ -40,10 +40,10 @@ def vizinho(*arguments: str | os.PathLike[str]) -> subprocess.CompletedProcess[s
 
 
 def rebuild(
-    data_directory: pathlib.Path, url: str, table: str, collection: str, metric: str = "cosine"
+    data_directory: pathlib.Path, url: str, table: str, collection: str, metric: str = "cosine", *options: str
 ) -> subprocess.CompletedProcess[str]:
     source = ("--postgres", url, "--table", table, "--collection", collection, "--metric", metric)
-    return vizinho("rebuild", "--data-dir", data_directory, *source)
+    return vizinho("rebuild", "--data-dir", data_directory, *source, *options)
 
 
 @dataclasses.dataclass

@@ -19,11 +19,14 @@ def said(*arguments: str | os.PathLike[str]) -> str:
 
 
 def test_a_query_lists_what_there_is(sample_engine: Engine) -> None:
-    assert "passages: 10000 rows, 384 dimensions, cosine, int64 ids" in said("query", "--server", sample_engine.address)
+    listed = "passages: 10000 rows, 384 dimensions, cosine, int4x16, int64 ids"
+    assert listed in said("query", "--server", sample_engine.address)
     (collection,) = json.loads(said("query", "--server", sample_engine.address, "--json"))
     assert collection["rows"] == "10000"
+    assert collection["storage"] == "int4x16"
     numbers = said("query", "--server", sample_engine.address, "--collection", "passages")
     assert "rows: 10000" in numbers
+    assert "storage: int4x16" in numbers
     assert "kernels: " in numbers
 
 
@@ -68,7 +71,9 @@ def test_a_snapshot_is_looked_into(sample_index: pathlib.Path) -> None:
         "format version 1",
         "rows: 10000",
         "metric: cosine",
+        "storage: int4x16",
         "vectors",
+        "sides",
         "ground links",
         "every block is as it was written",
     ):
@@ -101,6 +106,33 @@ def test_options_win_over_environment_and_environment_over_the_file(tmp_path: pa
     assert "from-file" in message(VIZINHO_SEARCH_THREADS="1")
     assert "from-environment" in message(VIZINHO_SEARCH_THREADS="1", VIZINHO_DATA_DIR="from-environment")
     assert "from-option" in message("--data-dir", "from-option", VIZINHO_SEARCH_THREADS="1", VIZINHO_DATA_DIR="x")
+    # The same for a setting of the rebuild.
+    file.write_text(json.dumps({"storage": "from-file", "table": "t", "metric": "l2", "postgres": "host=127.0.0.1"}))
+
+    def refused_storage(*arguments: str, **environment: str) -> str:
+        done = subprocess.run(
+            [program(), "rebuild", "--data-dir", tmp_path / "data", "--config", file, *arguments],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode > 0
+        return done.stderr
+
+    refusal = refused_storage()
+    for words in (
+        "--storage",
+        "VIZINHO_STORAGE",
+        '"storage"',
+        '"from-file"',
+        "auto",
+        "f32, f16, int8, int4x8, int4x16",
+    ):
+        assert words in refusal
+    assert '"from-environment"' in refused_storage(VIZINHO_STORAGE="from-environment")
+    assert '"from-option"' in refused_storage("--storage", "from-option", VIZINHO_STORAGE="from-environment")
     file.write_text(json.dumps({"data-dir": "x"}))
     assert '"data-dir", which is no setting' in message()
     file.write_text("{")

@@ -91,6 +91,64 @@ def test_answers_are_pgvectors(
             assert [hit.id for hit in result] == [row for row, _ in expected]
 
 
+@pytest.mark.parametrize(
+    # The table's components are halves, and come back from half precision as they are. Eight bits leave a step of the
+    # largest component / 127, which random errors of 24 components nearly cancel in a cosine.
+    ("storage", "component_error", "distance_error"),
+    [("f32", 0, 1e-5), ("f16", 0, 1e-5), ("int8", 1 / 253, 5e-3), ("int4x8", 1 / 253, 5e-3), ("int4x16", 0, 1e-5)],
+)
+def test_each_storage_keeps_what_it_promises(
+    database: str, tmp_path: pathlib.Path, storage: str, component_error: float, distance_error: float
+) -> None:
+    table = f"kept_as_{storage}"
+    make_table(database, table, "vector", "bigint", rows=1_500)
+    done = rebuild(tmp_path, database, table, "things", "cosine", "--storage", storage)
+    assert done.returncode == 0, done.stderr
+    with psycopg.connect(database) as connection:
+        register_vector(connection)
+        (row,) = connection.execute(sql.SQL("SELECT embedding FROM {} WHERE id = 3").format(sql.Identifier(table)))
+    given = row[0].to_numpy()
+    random = np.random.default_rng(12)
+    with Engine(tmp_path) as engine, engine.client() as client:
+        (collection,) = client.collections()
+        assert collection.storage.name.lower() == storage
+        assert client.statistics("things")["storage"] == storage
+        fetched = client.fetch("things", [3]).vectors
+        assert fetched is not None
+        np.testing.assert_allclose(fetched[0], given, rtol=0, atol=component_error * np.abs(given).max())
+        for _ in range(20):
+            query = random.standard_normal(DIMENSION).astype(np.float32)
+            expected = [distance for _, distance in pgvector_answer(database, table, "bigint", "cosine", query)]
+            exact = client.search("things", query, K, exact=True)
+            walked = client.search("things", query, K, ef=400)
+            np.testing.assert_allclose(exact.distances, expected, rtol=0, atol=distance_error)
+            assert exact.exact
+            assert not walked.exact
+            assert len(set(walked.ids)) == K
+            # However a row was found, its distance is the one that its finer form has.
+            of_exact, of_walked = ({hit.id: hit.distance for hit in result} for result in (exact, walked))
+            common = of_exact.keys() & of_walked.keys()
+            assert len(common) >= K - 2
+            for row_id in common:
+                assert of_walked[row_id] == pytest.approx(of_exact[row_id], abs=1e-6)
+
+
+@pytest.mark.parametrize("dimension_kind", ["few", "many"])
+def test_the_storage_is_chosen_by_the_dimension(database: str, tmp_path: pathlib.Path, dimension_kind: str) -> None:
+    dimension, expected = {"few": (DIMENSION, "f16"), "many": (384, "int4x16")}[dimension_kind]
+    table = f"{dimension_kind}_dimensions"
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            sql.SQL("CREATE TABLE {} (id bigint PRIMARY KEY, embedding vector({}))").format(
+                sql.Identifier(table), sql.Literal(dimension)
+            )
+        )
+    done = rebuild(tmp_path, database, table, "things", "l2", "--storage", "auto")
+    assert done.returncode == 0, done.stderr
+    inspected = vizinho("snapshot", "inspect", tmp_path / "collections" / "things")
+    assert f"storage: {expected}\n" in inspected.stdout
+
+
 def test_an_empty_table_is_an_empty_collection(database: str, tmp_path: pathlib.Path) -> None:
     make_table(database, "nothing", "vector", "bigint", rows=0)
     done = rebuild(tmp_path, database, "nothing", "nothing")

@@ -47,7 +47,8 @@ public final class Collection: Sendable {
   public var description: CollectionDescription {
     CollectionDescription(
       name: name, dimension: index.configuration.dimension, metric: index.configuration.metric,
-      storage: index.configuration.storage, recordIDKind: index.configuration.recordIDKind, rows: UInt64(index.count), position: position)
+      storage: index.configuration.storage, recordIDKind: index.configuration.recordIDKind, rows: UInt64(index.count),
+      position: position)
   }
 
   /// The numbers of docs/PROTOCOL.md. Waits for a writer of the index, so never call it on an event loop.

@@ -13,6 +13,8 @@ public struct RebuildPlan: Sendable {
   public var connection: ConnectionOptions
   public var source: RowSource
   public var metric: Metric
+  /// The precision in which rows are kept; nil = what suits their dimension.
+  public var storage: VectorStorage?
   /// Edges a node [M].
   public var connectivity = 16
   /// [efConstruction]
@@ -94,7 +96,8 @@ public final class Rebuild: Sendable {
     let index = try HNSWIndex(
       configuration: HNSWConfiguration(
         dimension: description.dimension, metric: plan.metric, recordIDKind: description.recordIDKind,
-        connectivity: plan.connectivity, constructionEffort: plan.constructionEffort, searchEffort: plan.searchEffort,
+        storage: plan.storage, connectivity: plan.connectivity, constructionEffort: plan.constructionEffort,
+        searchEffort: plan.searchEffort,
         seed: plan.seed))
     let summary = try reader.read { [self] batch in
       let zeros = try batch.vectors.withUnsafeBufferPointer { vectors throws(IndexError) in

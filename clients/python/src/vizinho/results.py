@@ -25,7 +25,7 @@ class Metric(IntEnum):
 
 
 class Storage(IntEnum):
-    """How a collection keeps its vectors, and so how exact its distances and fetched vectors are."""
+    """How a collection keeps its vectors, and so how exact distances and fetched vectors are."""
 
     #: As Postgres has them, bit for bit.
     F32 = 1
