@@ -83,7 +83,7 @@ struct IndexCommand: ParsableCommand {
           constructionEffort: efConstruction),
         k: k, buildThreads: buildThreads)
     }
-    let options = efforts.map { SearchOptions(k: k, effort: $0) } + reach.split(separator: ",").compactMap { Float($0) }.map { r in var o = SearchOptions(k: k); o.reach = r; return o }
+    let options = efforts.map { SearchOptions(k: k, effort: $0) } + reach.split(separator: ",").compactMap { Float($0) }.map { r in var o = SearchOptions(k: k); o.reach = SearchReach(reach: r); return o }
     if roundsFromStdin {
       say("ready")
       while readLine() != nil {

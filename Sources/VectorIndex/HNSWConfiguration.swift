@@ -15,14 +15,17 @@ public struct HNSWConfiguration: Hashable, Sendable {
   public var connectivity: Int
   /// Candidates considered for those edges [efConstruction], `connectivity`...4,096.
   public var constructionEffort: Int
-  /// Candidates that a search keeps when it does not say [ef], 1...10,000.
+  /// The recall that a search aims at when it does not say, 0.80...0.999.
+  public var recallTarget: Float
+  /// Where it is not 0: the candidates that a search keeps when it does not say [ef], 1...10,000, in the place of a recall.
   public var searchEffort: Int
   /// Decides the layers of the nodes. One thread and one seed give one graph.
   public var seed: UInt64
 
   public init(
     dimension: Int, metric: Metric, recordIDKind: RecordIDKind = .int64, storage: VectorStorage? = nil,
-    connectivity: Int = 16, constructionEffort: Int = 200, searchEffort: Int = 100, seed: UInt64 = 1
+    connectivity: Int = 16, constructionEffort: Int = 200, recallTarget: Float = 0.95,
+    searchEffort: Int = 0, seed: UInt64 = 1
   ) {
     self.dimension = dimension
     self.metric = metric
@@ -30,6 +33,7 @@ public struct HNSWConfiguration: Hashable, Sendable {
     self.storage = storage ?? .automatic(dimension: dimension)
     self.connectivity = connectivity
     self.constructionEffort = constructionEffort
+    self.recallTarget = recallTarget
     self.searchEffort = searchEffort
     self.seed = seed
   }
@@ -48,7 +52,12 @@ extension HNSWConfiguration {
     try Self.check("dimension", dimension, in: Self.dimensionRange)
     try Self.check("connectivity (M)", connectivity, in: Self.connectivityRange)
     try Self.check("construction effort", constructionEffort, in: connectivity...Self.constructionEffortMax)
-    try Self.check("search effort (ef)", searchEffort, in: Self.searchEffortRange)
+    if searchEffort != 0 { try Self.check("search effort (ef)", searchEffort, in: Self.searchEffortRange) }
+    do {
+      try SearchOptions.check(recallTarget: recallTarget)
+    } catch {
+      throw IndexError(.invalidConfiguration, error.message)
+    }
   }
 
   private static func check(_ name: String, _ value: Int, in range: ClosedRange<Int>) throws(IndexError) {

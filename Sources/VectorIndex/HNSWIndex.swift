@@ -32,6 +32,8 @@ public final class HNSWIndex: @unchecked Sendable {
   let traversal: Traversal
   /// Nodes that some reader may meet and not see: staged ones that are linked already, and retired ones.
   let hiddenNodes = Atomic<Int>(0)
+  /// What searches for a recall go by.
+  let curveCell = RecallCurveCell()
 
   // Order of locks: changes, links, rows, then the entry point's and nodes'.
   /// Held by a change, and by whoever wants none meanwhile.

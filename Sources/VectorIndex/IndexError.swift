@@ -26,6 +26,10 @@ public struct IndexError: Error, Hashable, Sendable, CustomStringConvertible {
     public static let invalidK = Code(rawValue: "invalidK")
     /// `ef` is negative or over the limit.
     public static let invalidEffort = Code(rawValue: "invalidEffort")
+    /// A recall target is out of its range, or stands beside an `ef`.
+    public static let invalidRecallTarget = Code(rawValue: "invalidRecallTarget")
+    /// Too few queries to measure a recall with.
+    public static let tooFewQueries = Code(rawValue: "tooFewQueries")
     /// The index is full, or the machine refused the memory.
     public static let outOfMemory = Code(rawValue: "outOfMemory")
     /// Saved parts of an index contradict each other.

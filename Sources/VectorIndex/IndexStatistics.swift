@@ -24,6 +24,8 @@ public struct IndexStatistics: Hashable, Sendable {
   public var idBytes: Int
   /// The kernels in use: "avx512", "avx2", "neon", "portable" or "scalar".
   public var kernels: String
+  /// What searches for a recall go by; nil when the index was never calibrated.
+  public var calibration: IndexCalibration?
 
   public var bytes: Int { vectorBytes + linkBytes + idBytes }
 }
@@ -34,7 +36,7 @@ extension HNSWIndex {
       IndexStatistics(
         rows: count, retiredRows: rows.retired.count, tailRows: tailCount, freeSlots: store.freeSlotCount,
         topLayer: graph.entryPoint()?.layer ?? -1, vectorBytes: store.rowBytes, linkBytes: graph.bytes,
-        idBytes: store.idBytes, kernels: store.kernelsName)
+        idBytes: store.idBytes, kernels: store.kernelsName, calibration: calibration())
     }
   }
 }

@@ -104,7 +104,7 @@ extension Scorer {
     }
   }
 
-  private func squaredLength(_ vector: UnsafePointer<Float>) -> Float {
+  func squaredLength(_ vector: UnsafePointer<Float>) -> Float {
     var sums = SIMD8<Float>()
     for j in stride(from: 0, to: width, by: 8) {
       let block = UnsafeRawPointer(vector + j).loadUnaligned(as: SIMD8<Float>.self)

@@ -7,6 +7,8 @@ import Synchronization
 /// An index whose writer is held: its parts can be read by any thread, in any order, any range.
 package final class FrozenIndex: Sendable {
   package let header: IndexPartsHeader
+  /// What searches for a recall go by; nil when the index was never calibrated.
+  package let recallCurve: RecallCurve?
   private let index: HNSWIndex
   private let slots: Int
   /// The rows of the upper layers in the order in which they are saved.
@@ -16,6 +18,7 @@ package final class FrozenIndex: Sendable {
 
   fileprivate init(_ index: HNSWIndex, insertions: UInt64) {
     self.index = index
+    recallCurve = index.curveCell.current
     slots = index.store.slotsUsed.load(ordering: .relaxed)
     var upperRows: [(UInt32, Int)] = []
     var idBytes: [UInt8] = []

@@ -14,10 +14,18 @@ extension HNSWIndex {
   /// - query: `[dimension]`, finite; not zero under cosine.
   /// - scratch: this thread's, made for this index. Once warmed, a search allocates nothing.
   /// - body: sees the hits while they cannot change.
-  /// - Throws: `dimensionMismatch`, `notFinite`, `zeroVector`, `invalidK`, `invalidEffort`.
-  /// - Complexity: about `ef × 2M` distances; a scan of all rows if exact.
+  /// - Throws: `dimensionMismatch`, `notFinite`, `zeroVector`, `invalidK`, `invalidEffort`, `invalidRecallTarget`.
+  /// - Complexity: about `M` distances for each node that is expanded, ``SearchHits/effort``; a scan of all rows if exact.
   public func search<R>(
     _ query: UnsafeBufferPointer<Float>, _ options: SearchOptions, scratch: inout SearchScratch,
+    _ body: (SearchHits) -> R
+  ) throws(IndexError) -> R {
+    try search(query, options, absent: nil, scratch: &scratch, body)
+  }
+
+  /// - absent: the slot of a row that is to be as if it were not there. Calibration's.
+  func search<R>(
+    _ query: UnsafeBufferPointer<Float>, _ options: SearchOptions, absent: UInt32?, scratch: inout SearchScratch,
     _ body: (SearchHits) -> R
   ) throws(IndexError) -> R {
     try options.validate()
@@ -27,13 +35,14 @@ extension HNSWIndex {
     defer { store.pins.leave(scratch.pin) }
     if let source = query.baseAddress { scratch.vector.update(from: source, count: store.dimension) }
     scratch.prepareQueries(inverseLength: inverseLength, store)
-    return answer(options, excluding: nil, version: version, &scratch, body)
+    let excluded = absent.map { ExcludedRow(slot: $0, olderID: nil, isAbsent: true) }
+    return answer(options, excluding: excluded, version: version, &scratch, body)
   }
 
   /// Finds the `k` rows nearest to the row called `id`, that row itself left out unless asked for.
   ///
   /// - Returns: what `body` returns; nil when there is no such row.
-  /// - Throws: `invalidK`, `invalidEffort`, `recordIDMismatch`.
+  /// - Throws: `invalidK`, `invalidEffort`, `invalidRecallTarget`, `recordIDMismatch`.
   public func search<R>(
     near id: RecordID, _ options: SearchOptions, scratch: inout SearchScratch, _ body: (SearchHits) -> R
   ) throws(IndexError) -> R? {
@@ -47,7 +56,7 @@ extension HNSWIndex {
     scratch.prepareQueries(inverseLength: store.metric == .cosine ? store.inverseLength(slot) : 1, store)
     var excluded: ExcludedRow?
     if !options.includesSelf {
-      excluded = ExcludedRow(slot: slot, olderID: store.isVisible(slot, at: version) ? nil : id)
+      excluded = ExcludedRow(slot: slot, olderID: store.isVisible(slot, at: version) ? nil : id, isAbsent: false)
     }
     return answer(options, excluding: excluded, version: version, &scratch, body)
   }
@@ -65,17 +74,18 @@ extension HNSWIndex {
     _ scratch: inout SearchScratch, _ body: (SearchHits) -> R
   ) -> R {
     scratch.distancesComputed = 0
+    scratch.nodesExpanded = 0
     let live = store.liveCount.load(ordering: .relaxed)
-    let wanted = min(options.k, live) + (excluded == nil ? 0 : 1)
-    let effort = max(options.effort == 0 ? configuration.searchEffort : options.effort, wanted)
-    var isExact = options.exact || live <= max(Self.scanRowsMax, effort)
+    let absent = excluded.flatMap { $0.isAbsent ? $0.slot : nil }
+    let wanted = min(options.k, live) + (excluded == nil || absent != nil ? 0 : 1)
+    let rule = rule(options, wanted: wanted, live: live, UnsafePointer(scratch.vector))
+    var isExact = options.exact || live <= max(Self.scanRowsMax, rule.limit) || rule.reach == .infinity
     if !isExact {
-      let rule = rule(wanted: wanted, effort: effort, options)
       // Nodes that this reader does not see are rare; the careful walk is only for them.
       let careful = hiddenNodes.load(ordering: .acquiring) > 0
-      walk(rule, visible: version, version: careful ? version : nil, &scratch)
+      walk(rule, visible: version, version: careful ? version : nil, absent: absent, &scratch)
       if !collect(options.k, excluding: excluded, version: version, &scratch) && !careful {
-        walk(rule, visible: version, version: version, &scratch)
+        walk(rule, visible: version, version: version, absent: absent, &scratch)
         _ = collect(options.k, excluding: excluded, version: version, &scratch)
       }
       let owed = min(options.k, live - (excluded == nil ? 0 : 1))
@@ -88,18 +98,17 @@ extension HNSWIndex {
     return body(
       SearchHits(
         store: store, slots: UnsafePointer(scratch.hitSlots), distances: UnsafePointer(scratch.hitDistances),
-        count: scratch.hitCount, distancesComputed: scratch.distancesComputed, isExact: isExact))
-  }
-
-  private func rule(wanted: Int, effort: Int, _ options: SearchOptions) -> StopRule {
-    guard let reach = options.reach else { return .effort(effort, results: wanted) }
-    return StopRule(results: wanted, limit: max(2 * wanted, wanted + 10), rank: wanted, reach: reach)
+        count: scratch.hitCount, distancesComputed: scratch.distancesComputed, effort: scratch.nodesExpanded, isExact: isExact))
   }
 
   /// - visible: the version of this search; `version`: the same where the walk must look who is visible.
-  private func walk(_ rule: StopRule, visible: UInt64, version: UInt64?, _ scratch: inout SearchScratch) {
+  /// - absent: a node that is walked around.
+  private func walk(
+    _ rule: StopRule, visible: UInt64, version: UInt64?, absent: UInt32?, _ scratch: inout SearchScratch
+  ) {
     let traversal = traversal
     traversal.begin(rule, &scratch)
+    if let absent { _ = scratch.visited.insert(absent) }
     traversal.searchTail(tail, query: scratch.walkQuery, rule: rule, version: visible, &scratch)
     var start = Graph.none
     if let entry = graph.entryPoint() {
@@ -113,7 +122,7 @@ extension HNSWIndex {
       if Candidate.slot(candidate) == start { continue }
       scratch.nearest.insert(candidate)
     }
-    if store.rescores { rescore(min(scratch.nearest.count, max(2 * rule.results, rule.results + 10)), &scratch) }
+    if store.rescores { rescore(min(scratch.nearest.count, StopRule.scored(results: rule.results)), &scratch) }
   }
 
   /// Scores what a walk on codes found with the fine rows.
@@ -157,6 +166,8 @@ private struct ExcludedRow {
   let slot: UInt32
   /// The row's id, where it was replaced after the search's version: the search then sees an older slot of the same id.
   let olderID: RecordID?
+  /// Whether the walk goes around its node.
+  let isAbsent: Bool
 }
 
 extension SearchHits {

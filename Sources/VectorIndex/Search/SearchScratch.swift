@@ -31,6 +31,7 @@ public struct SearchScratch: ~Copyable {
   private var hitCapacity: Int
   var hitCount = 0
   var distancesComputed = 0
+  var nodesExpanded = 0
   /// Whether the last walk met more hidden nodes than it makes sense to walk through.
   var isAbandoned = false
 

@@ -146,6 +146,7 @@ struct Traversal {
       var next: UInt32?
       if let candidate = scratch.frontier.takeNearest(below: Candidate.pack(bound, .max)) {
         next = Candidate.slot(candidate)
+        scratch.nodesExpanded &+= 1
         prefetch(graph.links(of: Candidate.slot(candidate), layer: layer))
       } else if readyCount == 0, comingCount == 0 {
         return

@@ -1,0 +1,336 @@
+// Measuring how far searches must look for each recall.
+//
+// Queries whose exact answers are known are searched for with growing reaches. What they miss falls; where it is what a recall
+// allows, there is that recall's reach. A query that misses nothing is not searched for again, so that the far reaches, which cost
+// most, are paid for the hard queries only.
+//
+// May use: ExactIndex, the search, WorkerThreads.
+
+extension HNSWIndex {
+  /// Queries that a calibration searches for at most, and at least.
+  static let calibrationQueriesMax = 1_000
+  static let calibrationQueriesMin = 100
+
+  /// Measures how far searches must look in this index, as it is now, to find what ``SearchOptions/recallTarget`` asks for.
+  /// Searches and changes go on meanwhile.
+  ///
+  /// Rows stand in for queries where there are none. They are easier to answer than what people ask, as a rule, so the curve
+  /// then leaves a margin; questions of the kind that will be asked give the smallest efforts that suffice.
+  ///
+  /// - queries: `[count][dimension]`, at least 100 of them, of which 1,000 are drawn if there are more; nil = rows.
+  /// - progress: told now and then which share is done, about; returns false to stop, and nothing changes.
+  /// - Returns: what was measured; nil where the index is so small that all its rows are scanned anyway.
+  /// - Throws: `dimensionMismatch`, `notFinite`, `zeroVector`, `tooFewQueries`, `cancelled`.
+  /// - Complexity: exact answers to up to 1,000 queries, and about ten searches for each.
+  @discardableResult
+  public func calibrate(
+    queries: [Float]? = nil, threads: Int,
+    progress: @Sendable (_ share: Double) -> Bool = { _ in true }
+  ) throws(IndexError) -> IndexCalibration? {
+    precondition(threads > 0, "at least one thread searches")
+    guard count > Self.scanRowsMax else { return nil }
+    let sample =
+      if let queries { try CalibrationSample(queries, of: self) } else { CalibrationSample(rowsOf: self) }
+    guard sample.count >= Self.calibrationQueriesMin else {
+      throw IndexError(
+        .tooFewQueries,
+        "\(sample.count) queries are too few to calibrate with; give at least \(Self.calibrationQueriesMin), or none")
+    }
+    let curve = try Calibration(index: self, sample: sample, threads: threads).curve(progress)
+    setRecallCurve(curve)
+    return withRows { _ in calibration() }
+  }
+}
+
+/// What a calibration searches for.
+private struct CalibrationSample: Sendable {
+  let basis: IndexCalibration.Basis
+  /// `[count][dimension]`.
+  private(set) var vectors: [Float] = []
+  /// The slots of the rows, where they are rows.
+  private(set) var slots: [UInt32] = []
+  private(set) var ids: [RecordID] = []
+  let count: Int
+
+  /// Some of the queries, of their order independent of how many there are.
+  init(_ queries: [Float], of index: HNSWIndex) throws(IndexError) {
+    let dimension = index.configuration.dimension
+    guard queries.count % dimension == 0 else {
+      throw IndexError(
+        .dimensionMismatch, "\(queries.count) floats are no whole number of queries of \(dimension) dimensions")
+    }
+    basis = .queries
+    let given = queries.count / dimension
+    let drawn = Self.drawn(min(given, HNSWIndex.calibrationQueriesMax), of: given, seed: index.configuration.seed)
+    for i in drawn { vectors.append(contentsOf: queries[(i * dimension)..<((i + 1) * dimension)]) }
+    count = drawn.count
+  }
+
+  /// Rows that are on the ground layer only: a walk can go around them.
+  init(rowsOf index: HNSWIndex) {
+    basis = .rows
+    let store = index.store
+    let used = store.slotsUsed.load(ordering: .acquiring)
+    let wanted = min(HNSWIndex.calibrationQueriesMax, max(HNSWIndex.calibrationQueriesMin, index.count / 20))
+    // No row changes, so that no slot is freed meanwhile.
+    let rows = index.withRows { _ in
+      var rows: [(slot: UInt32, id: RecordID, vector: [Float])] = []
+      for slot in Self.drawn(used, of: used, seed: index.configuration.seed).lazy.map({ UInt32($0) })
+      where store.isLive(slot) && index.graph.layer(of: slot) == 0 {
+        rows.append((slot, store.ids[slot], store.vector(slot)))
+        if rows.count == wanted { break }
+      }
+      return rows
+    }
+    slots = rows.map(\.slot)
+    ids = rows.map(\.id)
+    vectors = rows.flatMap(\.vector)
+    count = rows.count
+  }
+
+  /// The first `count` of a permutation of the numbers below `total`.
+  private static func drawn(_ count: Int, of total: Int, seed: UInt64) -> ArraySlice<Int> {
+    var order = Array(0..<total)
+    for i in 0..<min(count, max(0, total - 1)) {
+      order.swapAt(i, i + Int(mixed(seed &+ mixed(UInt64(i))) % UInt64(total - i)))
+    }
+    return order.prefix(count)
+  }
+}
+
+/// One calibration.
+private struct Calibration: Sendable {
+  let index: HNSWIndex
+  let sample: CalibrationSample
+  let threads: Int
+
+  private static let resultCounts = [1, 10, 100]
+  /// Queries for 1, 10 and 100 results: the more results, the more each query tells, and the more it costs.
+  private static let queryShares: [Double] = [1, 1, 0.4]
+  /// How much farther than the last right answer one may be to count as a tie: rounding, of a cosine or relative.
+  private static let tie: Float = 1e-5
+  /// The first reach beyond 1, the steps from there on, and how many there are: up to 1,500.
+  private static let firstStep: Float = 1.0 / 512
+  private static let stepFactor: Float = 1.414_213_5
+  private static let stepsMax = 40
+  /// Fewer misses than these say little of how many there are.
+  private static let missesMin = 5
+  /// What a walk may cost before a scan of all rows is cheaper, as a share of them.
+  private static let costMax = 0.5
+
+  /// What share of the misses that a recall allows is aimed at.
+  private var margin: Double { sample.basis == .rows ? 1.0 : 1.0 }
+
+  func curve(_ progress: @Sendable (Double) -> Bool) throws(IndexError) -> RecallCurve {
+    try report(0, progress)
+    let truth = try Truth(self)
+    try report(0.4, progress)
+    var curve = RecallCurve(
+      basis: sample.basis, queryCount: UInt32(sample.count), rows: UInt64(max(1, index.count)),
+      rowLength: longestRow(), slack: slack(truth), one: .one, ten: .one, hundred: .one)
+    let constants = SearchReach(reach: 1, rowLength: curve.rowLength, slack: curve.slack)
+    var tables: [SIMD8<Float>] = []
+    for (i, k) in Self.resultCounts.enumerated() {
+      let queries = max(1, Int(Self.queryShares[i] * Double(sample.count)))
+      let points = try measure(k, 0..<queries, truth, constants, progress)
+      tables.append(Self.table(points, margin: margin))
+      try report(0.4 + 0.2 * Double(i + 1), progress)
+    }
+    (curve.one, curve.ten, curve.hundred) = (tables[0], tables[1], tables[2])
+    return curve
+  }
+
+  private func report(_ share: Double, _ progress: (Double) -> Bool) throws(IndexError) {
+    guard progress(share) else { throw IndexError(.cancelled, "the calibration was stopped") }
+  }
+}
+
+// MARK: - What is right
+
+extension Calibration {
+  fileprivate struct Truth: Sendable {
+    /// For each query the distances of the nearest rows, ascending, without the row that stands for it.
+    let distances: [[Float]]
+    let ids: [[RecordID]]
+    private let metric: Metric
+
+    init(_ calibration: Calibration) throws(IndexError) {
+      let most = Calibration.resultCounts.max() ?? 1
+      let isRows = calibration.sample.basis == .rows
+      let exact = try ExactIndex(over: calibration.index)
+        .search(calibration.sample.vectors, k: most + (isRows ? 1 : 0), threads: calibration.threads)
+      let others = exact.enumerated().map { i, hits in
+        isRows ? hits.filter { $0.id != calibration.sample.ids[i] } : hits
+      }
+      distances = others.map { $0.map(\.distance) }
+      ids = others.map { $0.prefix(10).map(\.id) }
+      metric = calibration.index.store.metric
+    }
+
+    /// How many rows are right for `k` results, and how far one of them may be.
+    func right(_ query: Int, k: Int) -> (count: Int, radius: Float) {
+      let count = min(k, distances[query].count)
+      guard count > 0 else { return (0, 0) }
+      let radius = distances[query][count - 1]
+      return (count, radius + Calibration.tie * (metric == .cosine ? 1 : abs(radius)))
+    }
+  }
+
+  /// The root of the mean square of what the walk's distances to the nearest rows are off by, for queries of length 1.
+  private func slack(_ truth: Truth) -> Float {
+    let store = index.store
+    guard store.rescores else { return 0 }
+    let scratch = SearchScratch(for: index)
+    var sum = 0.0
+    var count = 0
+    _ = store.pins.enter(scratch.pin)
+    defer { store.pins.leave(scratch.pin) }
+    for i in 0..<sample.count {
+      for j in 0..<store.dimension { scratch.vector[j] = sample.vectors[i * store.dimension + j] }
+      let length = store.answering.squaredLength(scratch.vector).squareRoot()
+      guard length > 0, length.isFinite else { continue }
+      scratch.prepareQueries(inverseLength: store.metric == .cosine ? 1 / length : 1, store)
+      for id in truth.ids[i] {
+        guard let slot = store.table.slot(of: id) else { continue }
+        scratch.batchSlots[0] = slot
+        store.walking.score(scratch.walkQuery, slots: scratch.batchSlots, count: 1, into: scratch.batchDistances)
+        store.answering.score(
+          scratch.answerQuery, slots: scratch.batchSlots, count: 1, into: scratch.batchDistances + 1)
+        let error = (scratch.batchDistances[0] - scratch.batchDistances[1]) / (store.metric == .cosine ? 1 : length)
+        sum += Double(error * error)
+        count += 1
+      }
+    }
+    let slack = Float((sum / Double(max(1, count))).squareRoot())
+    return slack.isFinite ? slack : 0
+  }
+
+  private func longestRow() -> Float {
+    let store = index.store
+    guard store.metric == .innerProduct else { return 0 }
+    let vector = VectorStore.zeros(store.width)
+    defer { vector.deallocate() }
+    var longest: Float = 0
+    for slot in 0..<UInt32(store.slotsUsed.load(ordering: .acquiring)) where store.isLive(slot) {
+      store.fine.decode(slot, into: vector)
+      longest = max(longest, store.answering.squaredLength(vector))
+    }
+    return longest.isFinite ? longest.squareRoot() : 0
+  }
+}
+
+// MARK: - What is found
+
+/// What was missed at a reach.
+private struct ReachPoint: Sendable {
+  var reach: Float
+  var misses: Int
+  /// Of how many.
+  var wanted: Int
+  /// Whether a scan would be cheaper.
+  var isTooDear: Bool
+  var share: Double { Double(misses) / Double(max(1, wanted)) }
+}
+
+extension Calibration {
+  private struct Found: Sendable {
+    var misses: Int
+    var distances: Int
+  }
+
+  /// Searches with growing reaches, until what is missed is less than what can be told apart or asked for.
+  private func measure(
+    _ k: Int, _ queries: Range<Int>, _ truth: Truth, _ constants: SearchReach, _ progress: (Double) -> Bool
+  ) throws(IndexError) -> [ReachPoint] {
+    var points: [ReachPoint] = []
+    var found = [Found](repeating: Found(misses: 0, distances: 0), count: queries.count)
+    let wanted = queries.reduce(0) { $0 + truth.right($1, k: k).count }
+    let enough = margin * Double(1 - RecallCurve.targetRange.upperBound)
+    var pending = Array(queries)
+    var step = Self.firstStep
+    for i in 0..<Self.stepsMax {
+      var reach = constants
+      reach.reach = i == 0 ? 1 : 1 + step
+      if i > 0 { step *= Self.stepFactor }
+      for (query, result) in zip(pending, search(pending, k, reach, truth)) { found[query] = result }
+      pending = pending.filter { found[$0].misses > 0 }
+      let cost = Double(found.reduce(0) { $0 + $1.distances }) / Double(found.count)
+      let point = ReachPoint(
+        reach: reach.reach, misses: found.reduce(0) { $0 + $1.misses }, wanted: wanted,
+        isTooDear: cost > Self.costMax * Double(index.count))
+      points.append(point)
+      if point.isTooDear || point.misses < Self.missesMin || point.share <= enough { break }
+      try report(0.5, progress)
+    }
+    return points
+  }
+
+  private func search(_ queries: [Int], _ k: Int, _ reach: SearchReach, _ truth: Truth) -> [Found] {
+    let found = Shared([Found](repeating: Found(misses: 0, distances: 0), count: queries.count))
+    var options = SearchOptions(k: k)
+    options.reach = reach
+    WorkerThreads.run(count: min(threads, queries.count)) { [options] thread in
+      var scratch = SearchScratch(for: index)
+      for i in stride(from: thread, to: queries.count, by: min(threads, queries.count)) {
+        let result = search(queries[i], options, truth, &scratch)
+        found.withLock { $0[i] = result }
+      }
+    }
+    return found.withLock { $0 }
+  }
+
+  private func search(
+    _ query: Int, _ options: SearchOptions, _ truth: Truth, _ scratch: inout SearchScratch
+  ) -> Found {
+    let dimension = index.store.dimension
+    let right = truth.right(query, k: options.k)
+    let absent = sample.basis == .rows ? sample.slots[query] : nil
+    let found = sample.vectors.withUnsafeBufferPointer { vectors in
+      // The query was checked when the exact answers were computed.
+      try? index.search(
+        UnsafeBufferPointer(rebasing: vectors[(query * dimension)..<((query + 1) * dimension)]), options,
+        absent: absent, scratch: &scratch
+      ) { hits in
+        Found(
+          misses: right.count - min(right.count, (0..<hits.count).count { hits.distance(at: $0) <= right.radius }),
+          distances: hits.distancesComputed)
+      }
+    }
+    return found ?? Found(misses: right.count, distances: 0)
+  }
+}
+
+// MARK: - What follows
+
+extension Calibration {
+  /// The reach for each of the curve's recalls.
+  fileprivate static func table(_ points: [ReachPoint], margin: Double) -> SIMD8<Float> {
+    var table = SIMD8<Float>()
+    for (i, target) in RecallCurve.targets.enumerated() {
+      let reach = reach(allowing: margin * Double(1 - target), points)
+      table[i] = max(reach, i == 0 ? 1 : table[i - 1])
+    }
+    return table
+  }
+
+  /// The reach at which a share is missed: between two points by the logarithm of the share; beyond the last that has enough
+  /// misses to tell, on the line through it and an earlier one.
+  private static func reach(allowing share: Double, _ points: [ReachPoint]) -> Float {
+    let told = points.filter { $0.misses >= missesMin }
+    guard let last = told.last else { return points.last.map(\.reach) ?? 1 }
+    if let i = told.firstIndex(where: { $0.share <= share }) {
+      return i == 0 ? told[0].reach : line(through: told[i - 1], told[i], at: share)
+    }
+    if last.isTooDear || points.count == stepsMax { return .infinity }
+    // A third of the misses ago: nearer points would make a line of chance.
+    guard let before = told.last(where: { $0.share >= 3 * last.share }) else { return points.last.map(\.reach) ?? 1 }
+    return max(line(through: before, last, at: share), last.reach)
+  }
+
+  private static func line(through a: ReachPoint, _ b: ReachPoint, at share: Double) -> Float {
+    let fall = naturalLogarithm(a.share) - naturalLogarithm(b.share)
+    guard fall > 0 else { return b.reach }
+    let place = (naturalLogarithm(a.share) - naturalLogarithm(share)) / fall
+    return a.reach + (b.reach - a.reach) * Float(place)
+  }
+}

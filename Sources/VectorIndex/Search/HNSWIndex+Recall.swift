@@ -1,0 +1,108 @@
+// From what a search is asked for to when its walk has seen enough.
+//
+// May use: RecallCurve, StopRule, ReaderPins.
+
+import Synchronization
+
+/// A stop rule's reach with the constants that belong to it (``RecallCurve``).
+package struct SearchReach: Hashable, Sendable {
+  package var reach: Float
+  var rowLength: Float = 0
+  var slack: Float = 0
+}
+
+extension HNSWIndex {
+  /// The rule of one search. The reader is pinned.
+  ///
+  /// - wanted: rows that the walk must find.
+  /// - live: rows that there are.
+  /// - vector: `[width]`, the query.
+  @inline(__always)
+  func rule(_ options: SearchOptions, wanted: Int, live: Int, _ vector: UnsafePointer<Float>) -> StopRule {
+    if let reach = options.reach { return rule(reach, wanted: wanted, vector) }
+    let effort = options.effort > 0 || options.recallTarget != nil ? options.effort : configuration.searchEffort
+    if effort > 0 { return .effort(max(effort, wanted), results: wanted) }
+    let target = options.recallTarget ?? configuration.recallTarget
+    guard let curve = curveCell.pointer, curve.pointee.isCurrent(rows: live) else {
+      return .effort(max(wanted, DefaultEffort.effort(target: target, results: wanted)), results: wanted)
+    }
+    let reach = SearchReach(
+      reach: curve.pointee.reach(target: target, results: wanted), rowLength: curve.pointee.rowLength,
+      slack: curve.pointee.slack)
+    return rule(reach, wanted: wanted, vector)
+  }
+
+  private func rule(_ reach: SearchReach, wanted: Int, _ vector: UnsafePointer<Float>) -> StopRule {
+    let length = store.metric == .cosine ? 1 : store.answering.squaredLength(vector).squareRoot()
+    return StopRule(
+      results: wanted, limit: StopRule.scored(results: wanted), rank: wanted, reach: reach.reach,
+      shift: reach.rowLength * length, slack: reach.slack * length)
+  }
+
+  /// A reach with the constants of the index's own curve: for measuring.
+  package func reach(_ reach: Float) -> SearchReach {
+    guard let curve = withRows({ _ in curveCell.current }) else { return SearchReach(reach: reach) }
+    return SearchReach(reach: reach, rowLength: curve.rowLength, slack: curve.slack)
+  }
+
+  /// What searches for a recall go by; nil when the index was never calibrated. Called by who changes rows.
+  func calibration() -> IndexCalibration? {
+    curveCell.current.map { curve in
+      IndexCalibration(
+        basis: curve.basis, queryCount: Int(curve.queryCount), rows: Int(curve.rows),
+        isCurrent: curve.isCurrent(rows: count))
+    }
+  }
+
+  /// Makes searches go by `curve` from now on: by one that a snapshot held, or that was just measured.
+  package func setRecallCurve(_ curve: RecallCurve) {
+    changeRows { _ in
+      let version = store.pins.current + 1
+      curveCell.set(curve, version: version)
+      store.pins.publish(version)
+      curveCell.freeOutgrown(oldest: store.pins.oldest())
+    }
+  }
+}
+
+/// Where searches find the curve. They read it in place, pinned; one that was replaced is freed when none of them can be on it.
+final class RecallCurveCell: @unchecked Sendable {
+  // Proof of Sendable: readers load the atomic only; the rest is the writer's.
+
+  private let cell = Atomic<UnsafeMutablePointer<RecallCurve>?>(nil)
+  private var outgrown: [(curve: UnsafeMutablePointer<RecallCurve>, version: UInt64)] = []
+
+  deinit {
+    freeOutgrown(oldest: .max)
+    cell.load(ordering: .relaxed)?.deallocate()
+  }
+
+  /// Valid while its reader is pinned. Pairs with the releasing exchange of ``set(_:version:)``.
+  @inline(__always)
+  var pointer: UnsafePointer<RecallCurve>? { cell.load(ordering: .acquiring).map { UnsafePointer($0) } }
+
+  /// The writer's.
+  var current: RecallCurve? { cell.load(ordering: .relaxed)?.pointee }
+
+  /// The writer's.
+  /// - version: the one that is published next.
+  func set(_ curve: RecallCurve, version: UInt64) {
+    let fresh = UnsafeMutablePointer<RecallCurve>.allocate(capacity: 1)
+    fresh.initialize(to: curve)
+    if let old = cell.exchange(fresh, ordering: .acquiringAndReleasing) { outgrown.append((old, version)) }
+  }
+
+  /// Frees what no reader can be on: readers that have pinned `oldest` or a later version came after the exchange.
+  func freeOutgrown(oldest: UInt64) {
+    outgrown.removeAll { entry in
+      guard oldest >= entry.version else { return false }
+      entry.curve.deallocate()
+      return true
+    }
+  }
+}
+
+/// What an index does that was never calibrated: Algorithm 2 with an effort that depends on nothing but the question.
+enum DefaultEffort {
+  static func effort(target: Float, results: Int) -> Int { 100 }
+}
