@@ -21,11 +21,14 @@ public struct HNSWConfiguration: Hashable, Sendable {
   public var searchEffort: Int
   /// Decides the layers of the nodes. One thread and one seed give one graph.
   public var seed: UInt64
+  /// Bytes that the index may commit for rows, links and ids; it refuses rows beyond. nil = 80 % of the memory that this process
+  /// may have (the machine's, or its control group's), for all indexes of the process that have no budget of their own.
+  public var memoryBudget: Int?
 
   public init(
     dimension: Int, metric: Metric, recordIDKind: RecordIDKind = .int64, storage: VectorStorage? = nil,
-    connectivity: Int = 16, constructionEffort: Int = 200, recallTarget: Float = 0.95,
-    searchEffort: Int = 0, seed: UInt64 = 1
+    connectivity: Int = 16, constructionEffort: Int = 200, recallTarget: Float = 0.95, searchEffort: Int = 0,
+    seed: UInt64 = 1, memoryBudget: Int? = nil
   ) {
     self.dimension = dimension
     self.metric = metric
@@ -36,6 +39,7 @@ public struct HNSWConfiguration: Hashable, Sendable {
     self.recallTarget = recallTarget
     self.searchEffort = searchEffort
     self.seed = seed
+    self.memoryBudget = memoryBudget
   }
 }
 
@@ -58,6 +62,7 @@ extension HNSWConfiguration {
     } catch {
       throw IndexError(.invalidConfiguration, error.message)
     }
+    if let memoryBudget { try Self.check("memory budget", memoryBudget, in: 1...Int.max) }
   }
 
   private static func check(_ name: String, _ value: Int, in range: ClosedRange<Int>) throws(IndexError) {

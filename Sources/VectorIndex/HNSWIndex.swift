@@ -81,8 +81,8 @@ public final class HNSWIndex: @unchecked Sendable {
     let kernels = try DistanceKernels.selected()
     self.configuration = configuration
     store = try VectorStore(configuration: configuration, kernels: kernels)
-    tail = try Tail(slotsMax: store.slotsMax)
-    graph = try Graph(configuration: configuration, slotsMax: store.slotsMax)
+    tail = try Tail(memory: store.memory)
+    graph = try Graph(configuration: configuration, memory: store.memory)
     traversal = Traversal(graph: graph, store: store, scorer: store.walking)
   }
 

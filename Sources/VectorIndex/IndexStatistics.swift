@@ -18,7 +18,7 @@ public struct IndexStatistics: Hashable, Sendable {
   public var topLayer: Int
   /// Memory committed to the vectors, their scales and lifetimes.
   public var vectorBytes: Int
-  /// Memory committed to the links.
+  /// Memory committed to the links, and to the list of rows that are not linked.
   public var linkBytes: Int
   /// Memory committed to the ids and the table that finds them.
   public var idBytes: Int
@@ -26,6 +26,8 @@ public struct IndexStatistics: Hashable, Sendable {
   public var kernels: String
   /// What searches for a recall go by; nil when the index was never calibrated.
   public var calibration: IndexCalibration?
+  /// What the index may commit: its own budget, or that of all indexes of the process that have none of their own.
+  public var budgetBytes: Int
 
   public var bytes: Int { vectorBytes + linkBytes + idBytes }
 }
@@ -35,8 +37,9 @@ extension HNSWIndex {
     withRows { rows in
       IndexStatistics(
         rows: count, retiredRows: rows.retired.count, tailRows: tailCount, freeSlots: store.freeSlotCount,
-        topLayer: graph.entryPoint()?.layer ?? -1, vectorBytes: store.rowBytes, linkBytes: graph.bytes,
-        idBytes: store.idBytes, kernels: store.kernelsName, calibration: calibration())
+        topLayer: graph.entryPoint()?.layer ?? -1, vectorBytes: store.rowBytes, linkBytes: graph.bytes + tail.bytes,
+        idBytes: store.idBytes, kernels: store.kernelsName, calibration: calibration(),
+        budgetBytes: store.memory.budget.limit)
     }
   }
 }

@@ -122,7 +122,7 @@ import Testing
     let store = try VectorStore(
       configuration: HNSWConfiguration(dimension: 1, metric: .l2, storage: .int4x8), kernels: DistanceKernels.selected()
     )
-    try store.commit(slots: 1)
+    try store.reserve(1, newIDs: 1)
     let vector: [Float] = [1]
     let done = Shared(false)
     let faults = Shared(0)

@@ -141,9 +141,11 @@ import Testing
   @Test(arguments: [RecordIDKind.int64, .uuid, .text, .composite])
   func tableIsADictionary(kind: RecordIDKind) throws {
     var random = SeededRandom(seed: 5)
-    let ids = try RecordIDColumn(kind: kind, slotsMax: 100_000)
-    try ids.commit(slots: 100_000)
-    let table = RecordTable(ids: ids)
+    let budget = MemoryBudget(HNSWConfiguration(dimension: 1, metric: .l2, memoryBudget: 64 << 20))
+    let memory = SlotMemory(slotsMax: 100_000, budget: budget)
+    let ids = try RecordIDColumn(kind: kind, memory: memory)
+    try memory.commit(slots: 100_000)
+    let table = try RecordTable(ids: ids, budget: budget)
     var model: [RecordID: UInt32] = [:]
     for slot in UInt32(0)..<6_000 {
       let id = recordID(kind, Int.random(in: 0..<2_000, using: &random))
@@ -152,7 +154,8 @@ import Testing
         model[id] = nil
       } else {
         try ids.set(slot, to: id)
-        table.set(id, to: slot)?.free()
+        try table.reserve(1)?.free()
+        table.set(id, to: slot)
         model[id] = slot
       }
       #expect(table.count == model.count)

@@ -35,15 +35,13 @@ extension HNSWIndex {
     }
     try changeRows { rows throws(IndexError) in
       reclaim(&rows)
-      try graph.commit(slots: store.slotsUsed.load(ordering: .relaxed) + ids.count)
-      // An id table that was outgrown meanwhile is freed when no reader has pinned a version before this one.
-      defer { store.pins.publish(store.pins.current + 1) }
+      try store.reserve(ids.count, newIDs: ids.count)
       for (i, id) in ids.enumerated() {
         guard let inverseLength = inverseLengths[i] else { continue }
         guard store.table.slot(of: id) == nil else { throw duplicate(id) }
         let row = UnsafeBufferPointer(rebasing: vectors[(i * dimension)..<((i + 1) * dimension)])
         let slot = try store.stage(id, row, inverseLength: inverseLength, previous: nil)
-        store.setCurrent(id, to: slot)
+        store.table.set(id, to: slot)
         rows.staged.append(slot)
       }
     }

@@ -33,7 +33,6 @@ extension HNSWIndex {
           .duplicateRecord, "the id \(id) is staged; link the staged rows before one of them is replaced")
       }
       reclaim(&rows)
-      try graph.commit(slots: store.slotsUsed.load(ordering: .relaxed) + 1)
       tail.rewindIfEmpty()
       try tail.reserve()
       let slot = try vector.withUnsafeBufferPointer { buffer throws(IndexError) in
@@ -43,7 +42,7 @@ extension HNSWIndex {
       let version = store.pins.current + 1
       store.bear(slot, at: version)
       if let previous { retire(previous, at: version, &rows) }
-      store.setCurrent(id, to: slot)
+      store.table.set(id, to: slot)
       // In the tail before the version is published: whoever sees the version finds the row.
       tail.append(slot)
       store.pins.publish(version)

@@ -8,7 +8,7 @@
 // readers load edges with acquire. A row that is rewritten while it is read shows a mix of old and new edges, which is
 // still a set of edges. Writers of one row hold its lock.
 //
-// May use: ReservedMemory, Synchronization.
+// May use: SlotMemory, ReservedMemory, Synchronization.
 
 import Synchronization
 
@@ -44,30 +44,28 @@ final class Graph: @unchecked Sendable {
   private let upperRows = Mutex(UpperRows())
   private let upperRowsMax: Int
 
-  private static let nodeBytes = 8
+  static let nodeBytes = 8
 
-  init(configuration: HNSWConfiguration, slotsMax: Int) throws(IndexError) {
+  /// Links a row: whole cache lines.
+  static func stride(ofDegree degree: Int) -> Int { (degree + 15) / 16 * 16 }
+
+  init(configuration: HNSWConfiguration, memory: SlotMemory) throws(IndexError) {
     degreeMax = configuration.connectivity
     groundDegreeMax = configuration.groundDegreeMax
-    // Rows are whole cache lines.
-    groundStride = (groundDegreeMax + 15) / 16 * 16
-    upperStride = (degreeMax + 15) / 16 * 16
-    upperRowsMax = slotsMax
-    groundMemory = try ReservedMemory(reserving: slotsMax * groundStride * 4)
-    upperMemory = try ReservedMemory(reserving: upperRowsMax * upperStride * 4)
-    nodeMemory = try ReservedMemory(reserving: slotsMax * Self.nodeBytes)
-    ground = groundMemory.base.bindMemory(to: Atomic<UInt32>.self, capacity: slotsMax * groundStride)
+    groundStride = Self.stride(ofDegree: groundDegreeMax)
+    upperStride = Self.stride(ofDegree: degreeMax)
+    upperRowsMax = memory.slotsMax
+    groundMemory = try memory.makeArray(slotBytes: groundStride * 4)
+    // Committed with the slots, so that a full index has its upper layers too; chance decides whether a little more is needed.
+    upperMemory = try memory.makeArray(
+      slotBytes: configuration.upperSlotBytes, reserving: upperRowsMax * upperStride * 4)
+    nodeMemory = try memory.makeArray(slotBytes: Self.nodeBytes)
+    ground = groundMemory.base.bindMemory(to: Atomic<UInt32>.self, capacity: memory.slotsMax * groundStride)
     upper = upperMemory.base.bindMemory(to: Atomic<UInt32>.self, capacity: upperRowsMax * upperStride)
     nodes = nodeMemory.base
   }
 
   var bytes: Int { groundMemory.committedBytes + upperMemory.committedBytes + nodeMemory.committedBytes }
-
-  /// Makes memory for `slots` nodes usable.
-  func commit(slots: Int) throws(IndexError) {
-    try groundMemory.commit(slots * groundStride * 4)
-    try nodeMemory.commit(slots * Self.nodeBytes)
-  }
 }
 
 // MARK: - Nodes

@@ -36,7 +36,6 @@ extension HNSWIndex {
     try expect(.layers, byteCount, slots)
     guard slots > 0 else { return }
     try store.restoreSlots(slots)
-    try graph.commit(slots: slots)
 
     let layers = try restoreNodes(slots: slots, rows: Int(header.rows), byteCount, load)
     try load(.vectors, UnsafeMutableRawBufferPointer(start: store.fine.rows, count: slots * store.fine.rowBytes))

@@ -1,6 +1,6 @@
 // The memory of all rows in one representation.
 //
-// May use: ReservedMemory, RowFormat, Scorer.
+// May use: SlotMemory, RowFormat, Scorer.
 
 internal import CVectorKernels
 
@@ -18,25 +18,19 @@ final class RowPlane: @unchecked Sendable {
   private let rowMemory: ReservedMemory
   private let sideMemory: ReservedMemory
 
-  init(format: RowFormat, dimension: Int, metric: Metric, slotsMax: Int) throws(IndexError) {
+  init(format: RowFormat, dimension: Int, metric: Metric, memory: SlotMemory) throws(IndexError) {
     self.format = format
     self.dimension = dimension
     self.metric = metric
     width = format.width(ofDimension: dimension)
     rowBytes = format.rowBytes(width: width)
-    rowMemory = try ReservedMemory(reserving: slotsMax * rowBytes)
-    sideMemory = try ReservedMemory(reserving: slotsMax * MemoryLayout<RowSide>.stride)
+    rowMemory = try memory.makeArray(slotBytes: rowBytes)
+    sideMemory = try memory.makeArray(slotBytes: MemoryLayout<RowSide>.stride)
     rows = rowMemory.base
-    sides = sideMemory.base.bindMemory(to: RowSide.self, capacity: slotsMax)
+    sides = sideMemory.base.bindMemory(to: RowSide.self, capacity: memory.slotsMax)
   }
 
   var bytes: Int { rowMemory.committedBytes + sideMemory.committedBytes }
-
-  /// Makes memory for `slots` rows usable.
-  func commit(slots: Int) throws(IndexError) {
-    try rowMemory.commit(slots * rowBytes)
-    try sideMemory.commit(slots * MemoryLayout<RowSide>.stride)
-  }
 
   @inline(__always)
   func row(_ slot: UInt32) -> UnsafeMutableRawPointer { rows + Int(slot) * rowBytes }

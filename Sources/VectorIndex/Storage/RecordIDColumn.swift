@@ -2,9 +2,11 @@
 //
 //     int64              8 bytes   the value
 //     uuid              16 bytes   high half, low half
-//     text, composite   16 bytes   offset (u64) and length (u64) of the byte form in an append-only heap
+//     text, composite   16 bytes   offset (u64), length (u32) and room (u32) of the byte form in a heap
 //
-// May use: ReservedMemory.
+// A slot keeps its room in the heap when its row goes, so that ids that come and go do not fill it.
+//
+// May use: SlotMemory, ReservedMemory.
 
 /// The ids of the rows. Cells are written by the one writer before their slot can be reached, and stay as they are while any
 /// reader might look.
@@ -17,20 +19,21 @@ final class RecordIDColumn: @unchecked Sendable {
   private let heap: ReservedMemory
   private(set) var heapBytes = 0
 
-  init(kind: RecordIDKind, slotsMax: Int) throws(IndexError) {
+  /// Room in the heap is in such units, so that an id fits where another of about its length was.
+  private static let roomUnit = 8
+
+  init(kind: RecordIDKind, memory: SlotMemory) throws(IndexError) {
     self.kind = kind
-    cellBytes = kind == .int64 ? 8 : 16
-    cells = try ReservedMemory(reserving: slotsMax * cellBytes)
-    // Only kinds 3 and 4 use the heap. Address space for 256 bytes an id: keys are shorter, and it costs nothing.
-    heap = try ReservedMemory(reserving: kind == .text || kind == .composite ? slotsMax * 256 : 1)
+    cellBytes = kind.cellBytes
+    cells = try memory.makeArray(slotBytes: cellBytes)
+    // Address space for 256 bytes an id: keys are shorter, and it costs nothing.
+    heap = try ReservedMemory(reserving: kind.usesHeap ? memory.slotsMax * 256 : 1, memory.budget)
   }
 
   var committedBytes: Int { cells.committedBytes + heap.committedBytes }
 
   /// The cells as they lie in memory.
   var cellBase: UnsafeRawPointer { UnsafeRawPointer(cells.base) }
-
-  func commit(slots: Int) throws(IndexError) { try cells.commit(slots * cellBytes) }
 
   subscript(slot: UInt32) -> RecordID {
     let cell = cells.base + Int(slot) * cellBytes
@@ -41,7 +44,7 @@ final class RecordIDColumn: @unchecked Sendable {
       return .uuid(high: cell.load(as: UInt64.self), low: cell.load(fromByteOffset: 8, as: UInt64.self))
     case .text, .composite:
       let offset = Int(cell.load(as: UInt64.self))
-      let length = Int(cell.load(fromByteOffset: 8, as: UInt64.self))
+      let length = Int(cell.load(fromByteOffset: 8, as: UInt32.self))
       // In bounds: offset and length were written by `set`, after the bytes.
       let bytes = UnsafeRawBufferPointer(start: heap.base + offset, count: length)
       guard let (id, _) = RecordID.decode(from: bytes) else {
@@ -63,22 +66,35 @@ final class RecordIDColumn: @unchecked Sendable {
     case .text, .composite:
       var bytes: [UInt8] = []
       id.encode(into: &bytes)
-      try heap.commit(heapBytes + bytes.count)
-      (heap.base + heapBytes).copyMemory(from: bytes, byteCount: bytes.count)
-      cell.storeBytes(of: UInt64(heapBytes), as: UInt64.self)
-      cell.storeBytes(of: UInt64(bytes.count), toByteOffset: 8, as: UInt64.self)
-      heapBytes += bytes.count
+      if bytes.count > cell.load(fromByteOffset: 12, as: UInt32.self) {
+        let room = (bytes.count + Self.roomUnit - 1) / Self.roomUnit * Self.roomUnit
+        try heap.commit(heapBytes + room)
+        cell.storeBytes(of: UInt64(heapBytes), as: UInt64.self)
+        cell.storeBytes(of: UInt32(room), toByteOffset: 12, as: UInt32.self)
+        heapBytes += room
+      }
+      let offset = Int(cell.load(as: UInt64.self))
+      (heap.base + offset).copyMemory(from: bytes, byteCount: bytes.count)
+      cell.storeBytes(of: UInt32(bytes.count), toByteOffset: 8, as: UInt32.self)
     }
   }
 
-  /// Forgets the id of a slot that no reader can reach. Its bytes in the heap, if it has any, stay until the index is loaded
-  /// anew; a snapshot does not hold them.
+  /// Forgets the id of a slot that no reader can reach.
   func wipe(_ slot: UInt32) {
-    (cells.base + Int(slot) * cellBytes).initializeMemory(as: UInt8.self, repeating: 0, count: cellBytes)
+    let cell = cells.base + Int(slot) * cellBytes
+    if kind.usesHeap {
+      let offset = Int(cell.load(as: UInt64.self))
+      let room = Int(cell.load(fromByteOffset: 12, as: UInt32.self))
+      (heap.base + offset).initializeMemory(as: UInt8.self, repeating: 0, count: room)
+      cell.storeBytes(of: 0, toByteOffset: 8, as: UInt32.self)
+    } else {
+      cell.initializeMemory(as: UInt8.self, repeating: 0, count: cellBytes)
+    }
   }
+}
 
-  /// Gives a slot the id that another has: a newer version of the same row needs no new bytes in the heap.
-  func copy(from old: UInt32, to new: UInt32) {
-    (cells.base + Int(new) * cellBytes).copyMemory(from: cells.base + Int(old) * cellBytes, byteCount: cellBytes)
-  }
+extension RecordIDKind {
+  /// Bytes of a cell in the column.
+  var cellBytes: Int { self == .int64 ? 8 : 16 }
+  var usesHeap: Bool { self == .text || self == .composite }
 }

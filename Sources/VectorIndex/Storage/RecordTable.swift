@@ -5,7 +5,7 @@
 //
 // The ids themselves stay in the RecordIDColumn: a row costs 8 to 16 bytes here, and no second copy of its id.
 //
-// May use: RecordIDColumn, Synchronization.
+// May use: RecordIDColumn, MemoryBudget, Synchronization.
 
 import Synchronization
 
@@ -19,17 +19,34 @@ final class RecordTable: @unchecked Sendable {
   private static var headerCells: Int { 2 }
 
   private let ids: RecordIDColumn
+  private let budget: MemoryBudget
   private let buckets: Atomic<UnsafeMutablePointer<Atomic<UInt32>>>
   /// Cells that are not "never used".
   private var used = 0
   private(set) var count = 0
 
-  init(ids: RecordIDColumn) {
+  init(ids: RecordIDColumn, budget: MemoryBudget) throws(IndexError) {
     self.ids = ids
-    buckets = Atomic(Self.makeBuckets(capacity: 64))
+    self.budget = budget
+    let capacity = Self.capacity(forCount: 0)
+    buckets = Atomic(Self.makeBuckets(capacity: capacity))
+    let bytes = Self.bytes(ofCapacity: capacity)
+    guard budget.take(bytes) else { throw budget.refusal(of: bytes) }
   }
 
-  deinit { buckets.load(ordering: .relaxed).deallocate() }
+  deinit {
+    budget.giveBack(bytes)
+    buckets.load(ordering: .relaxed).deallocate()
+  }
+
+  /// The cells of a table for `count` ids: a power of two, at most half of them used.
+  static func capacity(forCount count: Int) -> Int {
+    var capacity = 64
+    while capacity < 2 * count { capacity *= 2 }
+    return capacity
+  }
+
+  static func bytes(ofCapacity capacity: Int) -> Int { (headerCells + capacity) * MemoryLayout<Cell>.stride }
 
   private static func makeBuckets(capacity: Int) -> UnsafeMutablePointer<Cell> {
     let pointer = UnsafeMutablePointer<Cell>.allocate(capacity: headerCells + capacity)
@@ -42,9 +59,9 @@ final class RecordTable: @unchecked Sendable {
     1 << Int(table[0].load(ordering: .relaxed))
   }
 
-  var bytes: Int { (Self.headerCells + Self.capacity(of: buckets.load(ordering: .relaxed))) * 4 }
+  var bytes: Int { Self.bytes(ofCapacity: Self.capacity(of: buckets.load(ordering: .relaxed))) }
 
-  /// The slot of `id`, or nil. Expected O(1): the load factor is at most a half.
+  /// The slot of `id`, or nil. Expected O(1): the load factor is at most a half, or three quarters where memory is short.
   func slot(of id: RecordID) -> UInt32? {
     // Pairs with the releasing store of `grow`.
     let table = buckets.load(ordering: .acquiring)
@@ -68,22 +85,47 @@ final class RecordTable: @unchecked Sendable {
   }
 
   /// Points `id` at `slot`, whose cell in the id column is written.
-  /// - Returns: an outgrown table to free once no reader can hold it.
-  func set(_ id: RecordID, to slot: UInt32) -> OutgrownTable? {
-    var table = buckets.load(ordering: .relaxed)
+  /// - Precondition: the id is there already, or room for it is reserved.
+  func set(_ id: RecordID, to slot: UInt32) {
+    let table = buckets.load(ordering: .relaxed)
     if let cell = Self.find(id, in: table, ids: ids) {
       table[cell].store(slot + 1, ordering: .releasing)
-      return nil
+      return
     }
-    var outgrown: OutgrownTable?
-    if 2 * (used + 1) > Self.capacity(of: table) {
-      outgrown = grow()
-      table = buckets.load(ordering: .relaxed)
-    }
+    precondition(4 * used < 3 * Self.capacity(of: table), "room for a new id is reserved first")
     Self.append(id, slot, to: table)
     used += 1
     count += 1
-    return outgrown
+  }
+
+  /// Makes room for `more` ids.
+  /// - Returns: an outgrown table to free once no reader can hold it.
+  /// - Throws: `outOfMemory`; the table is as it was.
+  /// - Complexity: amortized O(`more`).
+  func reserve(_ more: Int) throws(IndexError) -> OutgrownTable? {
+    let capacity = Self.capacity(of: buckets.load(ordering: .relaxed))
+    guard 2 * (used + more) > capacity else { return nil }
+    // Ids that are gone stay behind. Where there are some, a third more room: or a table that is nearly half full of ids would be
+    // made anew for every few that come and go.
+    let wanted = Self.capacity(forCount: used == count ? count + more : (count + more) * 4 / 3)
+    if budget.take(Self.bytes(ofCapacity: wanted) - Self.bytes(ofCapacity: capacity)) { return replace(capacity: wanted) }
+    // No memory for a larger one: fuller, where probes are longer, or as large as it is without those that are gone.
+    if 4 * (used + more) <= 3 * capacity { return nil }
+    if 8 * (count + more) <= 5 * capacity { return replace(capacity: capacity) }
+    throw budget.refusal(of: Self.bytes(ofCapacity: wanted) - Self.bytes(ofCapacity: capacity))
+  }
+
+  /// Makes the table anew. For as long as readers hold the old one there are two, of which the budget counts one.
+  private func replace(capacity: Int) -> OutgrownTable {
+    let old = buckets.load(ordering: .relaxed)
+    let new = Self.makeBuckets(capacity: capacity)
+    for i in 0..<Self.capacity(of: old) {
+      let value = old[Self.headerCells + i].load(ordering: .relaxed)
+      if value != 0, value != Self.tombstone { Self.append(ids[value - 1], value - 1, to: new) }
+    }
+    used = count
+    buckets.store(new, ordering: .releasing)
+    return OutgrownTable(pointer: old)
   }
 
   func remove(_ id: RecordID) {
@@ -98,20 +140,6 @@ final class RecordTable: @unchecked Sendable {
     var position = id.hashValue & mask
     while table[headerCells + position].load(ordering: .relaxed) != 0 { position = (position + 1) & mask }
     table[headerCells + position].store(slot + 1, ordering: .releasing)
-  }
-
-  private func grow() -> OutgrownTable {
-    let old = buckets.load(ordering: .relaxed)
-    var capacity = 64
-    while capacity < 4 * (count + 1) { capacity *= 2 }
-    let new = Self.makeBuckets(capacity: capacity)
-    for i in 0..<Self.capacity(of: old) {
-      let value = old[Self.headerCells + i].load(ordering: .relaxed)
-      if value != 0, value != Self.tombstone { Self.append(ids[value - 1], value - 1, to: new) }
-    }
-    used = count
-    buckets.store(new, ordering: .releasing)
-    return OutgrownTable(pointer: old)
   }
 }
 

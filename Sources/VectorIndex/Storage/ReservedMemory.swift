@@ -2,26 +2,32 @@
 // and pages are committed as rows arrive. So an array grows and its address never changes, which lets readers walk it
 // without a lock and the hot loop address a row with one multiplication (docs/decisions/0003-reserved-memory.md).
 //
-// May use: mmap, mprotect, madvise.
+// May use: MemoryBudget; mmap, mprotect, madvise.
 
 import Glibc
+import Synchronization
 
 /// A growable array's memory: reserved address space of which a prefix is committed. Fresh bytes are zero.
 final class ReservedMemory: @unchecked Sendable {
-  // Proof of Sendable: `base` is constant; `committedBytes` is changed by the index's one writer only.
+  // Proof of Sendable: the pointers are constant; `committed` is atomic, and changed under the mutex only.
 
   /// The start; aligned to 2 MiB, so that huge pages can back it.
   let base: UnsafeMutableRawPointer
   let reservedBytes: Int
-  private(set) var committedBytes = 0
+  private let committed = Atomic<Int>(0)
+  private let growing = Mutex(())
+  private let budget: MemoryBudget
   private let mapping: UnsafeMutableRawPointer
   private let mappingBytes: Int
 
   private static let hugePage = 2 << 20
-  private static let smallStep = 64 << 10
+  static let page = sysconf(Int32(_SC_PAGESIZE))
+  /// What an array that grows by itself grows by at least: few calls for small ones.
+  private static let spareMin = 16 << 10
 
   /// Reserves `bytes` of address space; costs no memory.
-  init(reserving bytes: Int) throws(IndexError) {
+  init(reserving bytes: Int, _ budget: MemoryBudget) throws(IndexError) {
+    self.budget = budget
     reservedBytes = (bytes + Self.hugePage - 1) / Self.hugePage * Self.hugePage
     mappingBytes = reservedBytes + Self.hugePage
     guard
@@ -39,29 +45,65 @@ final class ReservedMemory: @unchecked Sendable {
     base = mapping + Int(aligned - address)
   }
 
-  deinit { munmap(mapping, mappingBytes) }
+  deinit {
+    munmap(mapping, mappingBytes)
+    budget.giveBack(committedBytes)
+  }
 
-  /// Makes the first `bytes` bytes usable. Grows by an eighth of what is there, so that n rows cost O(log n) calls.
+  // Pairs with the releasing store of `growLocked`: what is told of is usable.
+  var committedBytes: Int { committed.load(ordering: .acquiring) }
+
+  /// What is committed for `bytes`: whole pages, and whole huge pages for a large array unless memory is short.
+  static func rounded(_ bytes: Int, toHugePages: Bool = true) -> Int {
+    let step = toHugePages && bytes >= hugePage ? hugePage : page
+    return (bytes + step - 1) / step * step
+  }
+
+  /// Makes the first `bytes` bytes usable. Grows by an eighth of what is there, so that n bytes cost O(log n) calls; by less
+  /// where the budget does not allow that.
   func commit(_ bytes: Int) throws(IndexError) {
     guard bytes > committedBytes else { return }
     guard bytes <= reservedBytes else {
       throw IndexError(
         .outOfMemory,
-        "the index is full: \(bytes >> 20) MiB are needed for one of its arrays and \(reservedBytes >> 20) MiB, twice "
-          + "this machine's memory, are reserved; use a machine with more memory")
+        "the index is full: \(MemoryBudget.text(bytes)) are needed for one of its arrays and "
+          + "\(MemoryBudget.text(reservedBytes)) are reserved; use a machine with more memory")
     }
-    let wanted = max(bytes, committedBytes + committedBytes / 8)
-    let step = wanted >= Self.hugePage ? Self.hugePage : Self.smallStep
-    let target = min((wanted + step - 1) / step * step, reservedBytes)
-    let start = base + committedBytes
-    guard mprotect(start, target - committedBytes, PROT_READ | PROT_WRITE) == 0 else {
+    try growing.withLock { _ throws(IndexError) in
+      let committed = committedBytes
+      guard bytes > committed else { return }
+      var spare = max(committed / 8, Self.spareMin)
+      while true {
+        let target = min(Self.rounded(bytes + spare, toHugePages: spare > 0), reservedBytes)
+        if budget.take(target - committed) { return try growLocked(to: target) }
+        if spare == 0 { throw budget.refusal(of: target - committed) }
+        spare = spare < Self.page ? 0 : spare / 2
+      }
+    }
+  }
+
+  /// Commits up to `target` bytes, whole pages, for which `taken` were taken from the budget. What turns out not to be needed, or
+  /// is refused by the machine, is given back to it.
+  func grow(to target: Int, taken: Int) throws(IndexError) {
+    try growing.withLock { _ throws(IndexError) in
+      let needed = max(0, target - committedBytes)
+      budget.giveBack(taken - needed)
+      if needed > 0 { try growLocked(to: target) }
+    }
+  }
+
+  private func growLocked(to target: Int) throws(IndexError) {
+    let committed = committedBytes
+    guard mprotect(base + committed, target - committed, PROT_READ | PROT_WRITE) == 0 else {
+      let reason = String(cString: strerror(errno))
+      budget.giveBack(target - committed)
       throw IndexError(
         .outOfMemory,
-        "the machine refused \((target - committedBytes) >> 10) KiB of memory (\(String(cString: strerror(errno)))); "
-          + "free memory or use a machine with more")
+        "the machine refused \(MemoryBudget.text(target - committed)) of memory (\(reason)), "
+          + "\(MemoryBudget.text(budget.committedBytes)) are committed; free memory or use a machine with more")
     }
     // Advice only: without huge pages everything works, a little slower.
     if target >= Self.hugePage { madvise(base, target, MADV_HUGEPAGE) }
-    committedBytes = target
+    self.committed.store(target, ordering: .releasing)
   }
 }

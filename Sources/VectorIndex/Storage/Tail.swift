@@ -25,12 +25,12 @@ final class Tail: @unchecked Sendable {
     let count: Int
   }
 
-  init(slotsMax: Int) throws(IndexError) {
+  init(memory slots: SlotMemory) throws(IndexError) {
     // A power of two, so that positions stay in step with the ring when they go round.
     var capacity: UInt32 = 1
-    while capacity < slotsMax { capacity *= 2 }
+    while capacity < slots.slotsMax { capacity *= 2 }
     self.capacity = capacity
-    memory = try ReservedMemory(reserving: Int(capacity) * 4)
+    memory = try ReservedMemory(reserving: Int(capacity) * 4, slots.budget)
     cells = memory.base.bindMemory(to: Atomic<UInt32>.self, capacity: Int(capacity))
   }
 

@@ -4,7 +4,7 @@
 //     codes     [slot][width]  4-bit codes of the fine rows, where the storage has them: what a search walks on
 //     lifetimes [slot][2]      u64 born, u64 died: the versions between which the row is there
 //
-// May use: ReservedMemory, RowPlane, RecordIDColumn, RecordTable, ReaderPins.
+// May use: SlotMemory, RowPlane, RecordIDColumn, RecordTable, ReaderPins.
 
 import Glibc
 import Synchronization
@@ -21,12 +21,14 @@ final class VectorStore: @unchecked Sendable {
   /// Slots have 31 bits: the candidate pool packs one beside a flag.
   static let slotsMaxLimit = Int(Int32.max) - 1
   static let never = UInt64.max
+  static let lifetimeBytes = 16
 
   let dimension: Int
   /// The width of a vector that any scorer can take as a query.
   let width: Int
   let metric: Metric
-  let slotsMax: Int
+  /// The memory of all slots, the graph's included.
+  let memory: SlotMemory
   let ids: RecordIDColumn
   let table: RecordTable
   let pins = ReaderPins()
@@ -63,18 +65,19 @@ final class VectorStore: @unchecked Sendable {
     metric = configuration.metric
     let bytes = storage.fineFormat.rowBytes(width: storage.fineFormat.width(ofDimension: dimension))
     // Twice what the machine's memory could hold: address space is free, and no index gets further than this anyway.
-    let memory = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
-    slotsMax = min(Self.slotsMaxLimit, max(1 << 16, 2 * memory / bytes))
-    fine = try RowPlane(format: storage.fineFormat, dimension: dimension, metric: metric, slotsMax: slotsMax)
+    memory = SlotMemory(
+      slotsMax: min(Self.slotsMaxLimit, max(1 << 16, 2 * MachineMemory.physicalBytes / bytes)),
+      budget: MemoryBudget(configuration))
+    fine = try RowPlane(format: storage.fineFormat, dimension: dimension, metric: metric, memory: memory)
     if let format = storage.codeFormat {
-      codes = try RowPlane(format: format, dimension: dimension, metric: metric, slotsMax: slotsMax)
+      codes = try RowPlane(format: format, dimension: dimension, metric: metric, memory: memory)
     } else {
       codes = nil
     }
-    lifetimeMemory = try ReservedMemory(reserving: slotsMax * 16)
-    lifetimes = lifetimeMemory.base.bindMemory(to: Atomic<UInt64>.self, capacity: slotsMax * 2)
-    ids = try RecordIDColumn(kind: configuration.recordIDKind, slotsMax: slotsMax)
-    table = RecordTable(ids: ids)
+    lifetimeMemory = try memory.makeArray(slotBytes: Self.lifetimeBytes)
+    lifetimes = lifetimeMemory.base.bindMemory(to: Atomic<UInt64>.self, capacity: memory.slotsMax * 2)
+    ids = try RecordIDColumn(kind: configuration.recordIDKind, memory: memory)
+    table = try RecordTable(ids: ids, budget: memory.budget)
     kernelsName = kernels.name
     answering = Scorer(fine, form: .floats, kernels: kernels)
     pairing = Scorer(fine, form: fine.format == .int8 ? .int8 : .floats, kernels: kernels)
@@ -103,6 +106,7 @@ final class VectorStore: @unchecked Sendable {
     return floats
   }
 
+  var slotsMax: Int { memory.slotsMax }
   var rowBytes: Int { fine.bytes + (codes?.bytes ?? 0) + lifetimeMemory.committedBytes }
   var idBytes: Int { ids.committedBytes + table.bytes }
   var freeSlotCount: Int { freeSlots.count }
@@ -147,26 +151,18 @@ extension VectorStore {
 // MARK: - Slots (the writer's)
 
 extension VectorStore {
-  /// Takes a slot and writes a staged row into it.
+  /// Takes a slot, writes a staged row into it, and makes room for its id in the table.
   ///
   /// - vector: `[dimension]`, checked.
-  /// - previous: the slot of an older version of the same row, whose id is taken over.
+  /// - previous: the slot of an older version of the same row, whose place in the table the new one will take.
+  /// - Throws: `outOfMemory`; the rows are as they were then.
   func stage(
     _ id: RecordID, _ vector: UnsafeBufferPointer<Float>, inverseLength: Float, previous: UInt32?
   ) throws(IndexError) -> UInt32 {
-    let slot: UInt32
+    try reserve(1, newIDs: previous == nil ? 1 : 0)
     let isFresh = freeSlots.isEmpty
-    if let reused = freeSlots.last {
-      slot = reused
-    } else {
-      let next = slotsUsed.load(ordering: .relaxed)
-      guard next < slotsMax else {
-        throw IndexError(.outOfMemory, "the index is full at \(next) rows; use a machine with more memory")
-      }
-      try commit(slots: next + 1)
-      slot = UInt32(next)
-    }
-    if let previous { ids.copy(from: previous, to: slot) } else { try ids.set(slot, to: id) }
+    let slot = freeSlots.last ?? UInt32(slotsUsed.load(ordering: .relaxed))
+    try ids.set(slot, to: id)
     // Nothing below fails, so the slot is taken only now.
     if isFresh { slotsUsed.store(Int(slot) + 1, ordering: .releasing) } else { freeSlots.removeLast() }
     if let source = vector.baseAddress { padded.update(from: source, count: dimension) }
@@ -177,12 +173,14 @@ extension VectorStore {
     return slot
   }
 
-  /// Makes memory for `slots` rows usable.
-  func commit(slots: Int) throws(IndexError) {
-    try fine.commit(slots: slots)
-    try codes?.commit(slots: slots)
-    try lifetimeMemory.commit(slots * 16)
-    try ids.commit(slots: slots)
+  /// Makes room for `count` more rows, the graph's nodes included, of which `newIDs` have ids that are not there yet.
+  func reserve(_ count: Int, newIDs: Int) throws(IndexError) {
+    try memory.commit(slots: slotsUsed.load(ordering: .relaxed) + max(0, count - freeSlots.count))
+    guard let outgrown = try table.reserve(newIDs) else { return }
+    // A reader that holds the old table has pinned a version before this one.
+    let version = pins.current + 1
+    pins.publish(version)
+    outgrownTables.append((outgrown, version))
   }
 
   /// Codes are made of the fine row, not of the vector that was given: so a snapshot need not hold them.
@@ -219,11 +217,6 @@ extension VectorStore {
     freeSlots.append(contentsOf: slots)
   }
 
-  /// Points `id` at `slot` for readers, and keeps what that outgrew until nobody can hold it.
-  func setCurrent(_ id: RecordID, to slot: UInt32) {
-    if let outgrown = table.set(id, to: slot) { outgrownTables.append((outgrown, pins.current + 1)) }
-  }
-
   /// Frees outgrown tables whose last reader is gone.
   func freeOutgrownTables() {
     guard !outgrownTables.isEmpty else { return }
@@ -241,10 +234,7 @@ extension VectorStore {
 extension VectorStore {
   /// Makes `count` free slots, to be filled by ``restore(_:id:)``.
   func restoreSlots(_ count: Int) throws(IndexError) {
-    guard count <= slotsMax else {
-      throw IndexError(.outOfMemory, "\(count) rows do not fit: this machine has memory for at most \(slotsMax)")
-    }
-    try commit(slots: count)
+    try reserve(count, newIDs: count)
     slotsUsed.store(count, ordering: .releasing)
   }
 
@@ -256,7 +246,7 @@ extension VectorStore {
     lifetimes[2 * Int(slot)].store(1, ordering: .releasing)
     lifetimes[2 * Int(slot) + 1].store(Self.never, ordering: .releasing)
     liveCount.add(1, ordering: .relaxed)
-    setCurrent(id, to: slot)
+    table.set(id, to: slot)
     return true
   }
 
