@@ -1,4 +1,4 @@
-// `bench index`: the index alone, in process, on a file of vectors: recall and speed over the effort.
+// `bench index`: the index alone, in process, on a file of vectors: recall and speed over the effort or the recall that is asked for.
 //
 // May use: VectorIndex.
 
@@ -9,19 +9,27 @@ import VectorIndex
 struct IndexCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "index",
-    abstract: "Measures the index alone, in process: recall and queries a second over a list of efforts.",
+    abstract: "Measures the index alone, in process: recall and queries a second over a list of efforts or recall targets.",
     discussion: """
       Builds an index of the base vectors, computes the exact answers, and searches with each effort in turn. Recall counts a \
       result as right when it is no farther than the k-th exact one (ties within 1e-5).
+
+      With recall targets the index is calibrated before, on its own rows or on every second query; then the other queries are \
+      what is measured.
       """)
 
   @Option(help: "The vectors to index: .npy, .fvecs or .fbin.") var base: String
   @Option(help: "The queries, in the same formats; not rows of the base.") var queries: String
   @Option(help: "cosine, inner_product (ip) or l2.") var metric = "cosine"
   @Option(help: "Results a query.") var k = 10
-  @Option(help: "Efforts (ef) to search with, separated by commas.") var ef = "10,16,24,32,48,64,96,128,192,256,384,512"
+  @Option(help: "Efforts (ef) to search with, separated by commas (10,16,24,32,48,64,96,128,192,256,384,512).")
+  var ef: String?
   @Option(help: "Storages to measure, separated by commas: f32, f16, int8, int4x8, int4x16; or auto.") var storage = "auto"
-  @Option(help: "Reaches") var reach = ""
+  @Option(help: "Recalls to ask for, separated by commas, from 0.8 to 0.999; the efforts are left out unless given.")
+  var recallTargets = ""
+  @Option(help: "What the index is calibrated on for recall targets: rows, queries, or nothing.") var calibrateOn = Basis.rows
+  @Option(help: "For work on the engine: reaches of the stop rule to search with, separated by commas, such as 1.05,1.1,1.2.")
+  var reach = ""
   @Option(name: .customLong("m"), help: "Edges a node (M).") var connectivity = 16
   @Option(help: "Effort of the build (efConstruction).") var efConstruction = 200
   @Option(help: "Threads that search; the build uses all cores.") var threads = 1
@@ -30,9 +38,15 @@ struct IndexCommand: ParsableCommand {
   @Flag(help: "Build once, print \"ready\", then sweep once for every line read from standard input.")
   var roundsFromStdin = false
 
+  enum Basis: String, ExpressibleByArgument, CaseIterable {
+    case rows, queries, nothing
+  }
+
   struct Point: Codable {
     var storage: String
+    /// 0 where a recall was asked for or a reach was given.
     var effort: Int
+    var recallTarget: Double?
     var reach: Double?
     var threads: Int
     var recall: Double
@@ -40,8 +54,11 @@ struct IndexCommand: ParsableCommand {
     /// Processor time a query: what the speed would be on a machine that nobody else uses.
     var processorMicroseconds: Double
     var buildSeconds: Double
+    var calibrationSeconds: Double?
     var bytesPerVector: Double
     var distancesPerQuery: Double
+    /// Nodes expanded a query.
+    var expansionsPerQuery: Double
 
     enum CodingKeys: String, CodingKey {
       case storage, effort, reach, threads, recall, qps
@@ -49,6 +66,9 @@ struct IndexCommand: ParsableCommand {
       case buildSeconds = "build_seconds"
       case bytesPerVector = "bytes_per_vector"
       case distancesPerQuery = "distances_per_query"
+      case expansionsPerQuery = "expansions_per_query"
+      case recallTarget = "recall_target"
+      case calibrationSeconds = "calibration_seconds"
     }
   }
 
@@ -56,13 +76,16 @@ struct IndexCommand: ParsableCommand {
     guard let metric = Metric(name: metric) else {
       throw ValidationError("--metric is \"\(metric)\"; it must be cosine, inner_product or l2")
     }
-    let efforts = ef.split(separator: ",").compactMap { Int($0) }
-    guard !efforts.isEmpty, efforts.allSatisfy({ $0 > 0 }) else {
+    let targets = try numbers(recallTargets, "--recall-targets")
+    let reaches = try numbers(reach, "--reach")
+    let efforts = try numbers(ef ?? (recallTargets.isEmpty ? "10,16,24,32,48,64,96,128,192,256,384,512" : ""), "--ef")
+      .map { Int($0) }
+    guard efforts.allSatisfy({ $0 > 0 }), !(efforts.isEmpty && targets.isEmpty) else {
       throw ValidationError("--ef must be a list of positive numbers, such as 16,64,256")
     }
     guard k > 0, threads > 0 else { throw ValidationError("--k and --threads must be positive") }
     let base = try VectorFile(path: base)
-    let queries = try VectorFile(path: queries)
+    var queries = try VectorFile(path: queries)
     guard queries.dimension == base.dimension else {
       throw ValidationError("the queries have \(queries.dimension) dimensions and the base has \(base.dimension)")
     }
@@ -73,6 +96,11 @@ struct IndexCommand: ParsableCommand {
       }
       return storage
     }
+    var sample: [Float]?
+    if !targets.isEmpty, calibrateOn == .queries {
+      sample = queries.every(2, from: 0).values
+      queries = queries.every(2, from: 1)
+    }
     let buildThreads = buildThreads ?? ProcessInfo.processInfo.activeProcessorCount
     let truth = try Truth(base: base, queries: queries, metric: metric, k: k, threads: buildThreads)
     let sweeps = try storages.map { storage in
@@ -81,9 +109,13 @@ struct IndexCommand: ParsableCommand {
         configuration: HNSWConfiguration(
           dimension: base.dimension, metric: metric, storage: storage, connectivity: connectivity,
           constructionEffort: efConstruction),
-        k: k, buildThreads: buildThreads)
+        k: k, buildThreads: buildThreads,
+        calibration: targets.isEmpty || calibrateOn == .nothing ? .none : sample.map { .queries($0) } ?? .rows)
     }
-    let options = efforts.map { SearchOptions(k: k, effort: $0) } + reach.split(separator: ",").compactMap { Float($0) }.map { r in var o = SearchOptions(k: k); o.reach = SearchReach(reach: r); return o }
+    let options =
+      efforts.map { Sweep.Search(options: SearchOptions(k: k, effort: $0)) }
+      + targets.map { Sweep.Search(options: SearchOptions(k: k, recallTarget: $0)) }
+      + reaches.map { Sweep.Search(options: SearchOptions(k: k), reach: $0) }
     if roundsFromStdin {
       say("ready")
       while readLine() != nil {
@@ -94,21 +126,39 @@ struct IndexCommand: ParsableCommand {
     }
     var points: [Point] = []
     for sweep in sweeps {
-      print("\(sweep.index.configuration.storage.name): \(base.count) × \(base.dimension), built in \(String(format: "%.2f", sweep.buildSeconds)) s, \(sweep.index.statistics().bytes / base.count) bytes a vector")
+      let name = sweep.index.configuration.storage.name
+      let seconds = String(format: "%.2f", sweep.buildSeconds)
+      let calibration = sweep.calibrationSeconds.map { String(format: ", calibrated in %.2f s", $0) } ?? ""
+      print(
+        """
+        \(name): \(base.count) × \(base.dimension), built in \(seconds) s\(calibration), \
+        \(sweep.index.statistics().bytes / base.count) bytes a vector
+        """)
       for option in options {
         let point = sweep.measure(option, threads: threads)
         points.append(point)
+        let asked =
+          if let target = point.recallTarget { String(format: "recall %.3f", target) } else if let reach = point.reach {
+            String(format: "reach %.3f", reach)
+          } else { String(format: "ef %d", point.effort) }
         print(
-          String(
-            format: "ef %5d reach %.3f recall@%d %.4f  %9.0f queries/s  %7.1f us cpu  %7.0f distances a query", point.effort, point.reach ?? 1, k, point.recall,
-            point.qps, point.processorMicroseconds,
-            point.distancesPerQuery))
+          asked.padding(toLength: 13, withPad: " ", startingAt: 0)
+            + String(
+              format: "recall@%d %.4f  %9.0f queries/s  %7.1f us cpu  %7.0f distances and %6.0f expansions a query", k,
+              point.recall, point.qps, point.processorMicroseconds, point.distancesPerQuery, point.expansionsPerQuery))
       }
     }
     if let json {
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
       try encoder.encode(points).write(to: URL(fileURLWithPath: json))
+    }
+  }
+
+  private func numbers(_ list: String, _ option: String) throws -> [Float] {
+    try list.split(separator: ",").map {
+      guard let number = Float($0) else { throw ValidationError("\(option): \"\($0)\" is no number") }
+      return number
     }
   }
 

@@ -5,16 +5,30 @@
 import Foundation
 import VectorIndex
 
-/// An index of a file, its exact answers, and how it does at an effort.
+/// An index of a file, its exact answers, and how it does at an effort or a recall target.
 final class Sweep: Sendable {
   let index: HNSWIndex
   private let queries: VectorFile
   private let k: Int
   private let truth: Truth
   let buildSeconds: Double
+  let calibrationSeconds: Double?
+
+  /// What the index is calibrated on.
+  enum Calibration {
+    case none, rows
+    case queries([Float])
+  }
+
+  /// How to search; a reach stands in the place of what the options ask for.
+  struct Search: Sendable {
+    var options: SearchOptions
+    var reach: Float?
+  }
 
   init(
-    base: VectorFile, queries: VectorFile, truth: Truth, configuration: HNSWConfiguration, k: Int, buildThreads: Int
+    base: VectorFile, queries: VectorFile, truth: Truth, configuration: HNSWConfiguration, k: Int, buildThreads: Int,
+    calibration: Calibration = .none
   ) throws {
     let index = try HNSWIndex(configuration: configuration)
     self.index = index
@@ -23,15 +37,27 @@ final class Sweep: Sendable {
     let start = ContinuousClock.now
     let ids = (0..<base.count).map { RecordID.int64(Int64($0)) }
     _ = try base.values.withUnsafeBufferPointer { try index.stage(ids, $0) }
-    try index.linkStaged(threads: buildThreads)
-    buildSeconds = (ContinuousClock.now - start) / .seconds(1)
+    try index.linkStaged(threads: buildThreads, calibrates: false)
+    let linked = ContinuousClock.now
+    buildSeconds = (linked - start) / .seconds(1)
+    switch calibration {
+    case .none: calibrationSeconds = nil
+    case .rows:
+      try index.calibrate(threads: buildThreads)
+      calibrationSeconds = (ContinuousClock.now - linked) / .seconds(1)
+    case .queries(let sample):
+      try index.calibrate(queries: sample, threads: buildThreads)
+      calibrationSeconds = (ContinuousClock.now - linked) / .seconds(1)
+    }
     self.truth = truth
   }
 
   /// Passes over the queries go on for at least this long: one pass of a few hundred queries is over too soon to be timed.
   private static let secondsMin = 0.3
 
-  func measure(_ options: SearchOptions, threads: Int) -> IndexCommand.Point {
+  func measure(_ search: Search, threads: Int) -> IndexCommand.Point {
+    var options = search.options
+    options.reach = search.reach.map { index.reach($0) }
     // Apart from the clock, since whether an answer is right is not the search's business.
     let found = searchAll(options, threads: threads, judged: true)
     let clock = ContinuousClock()
@@ -47,12 +73,18 @@ final class Sweep: Sendable {
     let count = queries.count
     let statistics = index.statistics()
     return IndexCommand.Point(
-      storage: index.configuration.storage.name, effort: options.effort, reach: options.reach.map(Double.init),
-      threads: threads, recall: Double(found.right) / Double(count * min(k, index.count)),
+      storage: index.configuration.storage.name, effort: options.effort,
+      recallTarget: options.recallTarget.map(Self.rounded), reach: search.reach.map(Self.rounded), threads: threads,
+      recall: Double(found.right) / Double(count * min(k, index.count)),
       qps: Double(passes * count) / seconds, processorMicroseconds: cpuSeconds * 1e6 / Double(passes * count),
-      buildSeconds: buildSeconds, bytesPerVector: Double(statistics.bytes) / Double(max(1, index.count)),
-      distancesPerQuery: Double(found.distances) / Double(count))
+      buildSeconds: buildSeconds, calibrationSeconds: calibrationSeconds,
+      bytesPerVector: Double(statistics.bytes) / Double(max(1, index.count)),
+      distancesPerQuery: Double(found.distances) / Double(count),
+      expansionsPerQuery: Double(found.expansions) / Double(count))
   }
+
+  /// 0.95 as it was typed, and not as the nearest float.
+  private static func rounded(_ number: Float) -> Double { (Double(number) * 1e6).rounded() / 1e6 }
 
   /// What this process has had of the processors.
   private static func processorSeconds() -> Double {
@@ -66,6 +98,7 @@ final class Sweep: Sendable {
     /// Of all ids, so that none of them is left unread.
     var idSum: Int64 = 0
     var distances = 0
+    var expansions = 0
   }
 
   private func searchAll(_ options: SearchOptions, threads: Int, judged: Bool) -> Found {
@@ -76,6 +109,7 @@ final class Sweep: Sendable {
       totals.withLock {
         $0.right += found.right
         $0.distances += found.distances
+        $0.expansions += found.expansions
         $0.idSum &+= found.idSum
       }
     }
@@ -96,6 +130,7 @@ final class Sweep: Sendable {
             if judged, truth.isRight(.int64(id), forQuery: i) { found.right += 1 }
           }
           found.distances += hits.distancesComputed
+          found.expansions += hits.effort
         }
       }
     }

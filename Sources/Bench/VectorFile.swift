@@ -12,6 +12,15 @@ struct VectorFile {
   /// `[count][dimension]`, row-major.
   var values: [Float]
 
+  /// Every `step`-th vector.
+  func every(_ step: Int, from first: Int) -> VectorFile {
+    var part = self
+    let chosen = stride(from: first, to: count, by: step)
+    part.values = chosen.flatMap { values[($0 * dimension)..<(($0 + 1) * dimension)] }
+    part.count = part.values.count / dimension
+    return part
+  }
+
   /// Reads `.npy` (f2, f4 or f8, C order), `.fvecs` or `.fbin`.
   init(path: String) throws {
     guard let bytes = try? Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped) else {

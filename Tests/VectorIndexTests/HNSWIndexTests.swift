@@ -63,7 +63,7 @@ import Testing
     for change: (inout HNSWConfiguration) -> Void in [
       { $0.connectivity = 1 }, { $0.connectivity = 65 }, { $0.constructionEffort = 15 },
       { $0.constructionEffort = 4_097 },
-      { $0.searchEffort = 0 }, { $0.searchEffort = 10_001 },
+      { $0.searchEffort = -1 }, { $0.searchEffort = 10_001 },
     ] {
       var configuration = base
       change(&configuration)

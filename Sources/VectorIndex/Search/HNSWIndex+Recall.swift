@@ -4,11 +4,10 @@
 
 import Synchronization
 
-/// A stop rule's reach with the constants that belong to it (``RecallCurve``).
+/// A stop rule's reach, with the shift that belongs to it (``RecallCurve/shift``).
 package struct SearchReach: Hashable, Sendable {
   package var reach: Float
-  var rowLength: Float = 0
-  var slack: Float = 0
+  var shift: Float = 0
 }
 
 extension HNSWIndex {
@@ -27,22 +26,20 @@ extension HNSWIndex {
       return .effort(max(wanted, DefaultEffort.effort(target: target, results: wanted)), results: wanted)
     }
     let reach = SearchReach(
-      reach: curve.pointee.reach(target: target, results: wanted), rowLength: curve.pointee.rowLength,
-      slack: curve.pointee.slack)
+      reach: curve.pointee.reach(target: target, results: wanted), shift: curve.pointee.shift)
     return rule(reach, wanted: wanted, vector)
   }
 
   private func rule(_ reach: SearchReach, wanted: Int, _ vector: UnsafePointer<Float>) -> StopRule {
-    let length = store.metric == .cosine ? 1 : store.answering.squaredLength(vector).squareRoot()
+    let length = store.metric == .innerProduct ? store.answering.squaredLength(vector).squareRoot() : 1
     return StopRule(
       results: wanted, limit: StopRule.scored(results: wanted), rank: wanted, reach: reach.reach,
-      shift: reach.rowLength * length, slack: reach.slack * length)
+      shift: reach.shift * length)
   }
 
-  /// A reach with the constants of the index's own curve: for measuring.
+  /// A reach with the shift of the index's own curve: for measuring.
   package func reach(_ reach: Float) -> SearchReach {
-    guard let curve = withRows({ _ in curveCell.current }) else { return SearchReach(reach: reach) }
-    return SearchReach(reach: reach, rowLength: curve.rowLength, slack: curve.slack)
+    SearchReach(reach: reach, shift: withRows { _ in curveCell.current?.shift } ?? 0)
   }
 
   /// What searches for a recall go by; nil when the index was never calibrated. Called by who changes rows.

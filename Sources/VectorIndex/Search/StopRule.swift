@@ -4,21 +4,19 @@
 
 /// How many nearest a walk keeps, and how far beyond them it looks.
 ///
-/// A node is expanded when its distance is below `d + |d + shift| · (reach − 1) + slack`, where `d` is the distance of the
-/// `rank`-th nearest found so far. With `rank` = `limit` = ef and nothing beyond, that is the paper's Algorithm 2. With the
-/// `rank` of the last result and a reach over 1 it is adaptive beam search (Al-Jazzazi et al., arXiv:2505.15636): an easy query
-/// stops early, a hard one goes on.
+/// A node is expanded when its distance is below `d + |d + shift| · (reach − 1)`, where `d` is the distance of the `rank`-th
+/// nearest found so far. With `rank` = `limit` = ef and nothing beyond, that is the paper's Algorithm 2. With the `rank` of the last
+/// result and a reach over 1 it is adaptive beam search (Al-Jazzazi et al., arXiv:2505.15636): an easy query stops early, a hard
+/// one goes on.
 struct StopRule {
   /// Nearest that are wanted in the end.
   var results: Int
   var limit: Int
   var rank: Int
   var reach: Float = 1
-  /// Makes distances positive where they are not: under inner product. A row that came later may be too long for it; then the
-  /// distance's size counts, so that the bound is never below `d`.
+  /// What is added to a distance before the reach stretches it, so that one that is zero, or less, is stretched too
+  /// (RecallCurve.swift). Where a row came later that is nearer than `−shift`, the size counts: the bound is never below `d`.
   var shift: Float = 0
-  /// What the walk's distances may be off by: what a reach adds to a distance near zero is nothing.
-  var slack: Float = 0
 
   /// How many of the walk's nearest are scored with the fine rows, where it went by codes.
   @inline(__always)
@@ -31,6 +29,6 @@ struct StopRule {
   func bound(_ nearest: borrowing NearestList) -> Float {
     guard nearest.count >= rank else { return .infinity }
     let distance = nearest.distance(at: rank &- 1)
-    return distance + abs(distance + shift) * (reach - 1) + slack
+    return distance + abs(distance + shift) * (reach - 1)
   }
 }
