@@ -9,5 +9,5 @@ struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract: "Measures the engine on your own data.",
-    subcommands: [IndexCommand.self, WireCommand.self])
+    subcommands: [IndexCommand.self, ChurnCommand.self, WireCommand.self])
 }

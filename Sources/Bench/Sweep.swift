@@ -55,17 +55,18 @@ final class Sweep: Sendable {
   /// Passes over the queries go on for at least this long: one pass of a few hundred queries is over too soon to be timed.
   private static let secondsMin = 0.3
 
-  func measure(_ search: Search, threads: Int) -> IndexCommand.Point {
+  /// - vectorOfRow: which of the base's vectors each row has, where that is not the one of its own number.
+  func measure(_ search: Search, threads: Int, vectorOfRow: [Int]? = nil) -> IndexCommand.Point {
     var options = search.options
     options.reach = search.reach.map { index.reach($0) }
     // Apart from the clock, since whether an answer is right is not the search's business.
-    let found = searchAll(options, threads: threads, judged: true)
+    let found = searchAll(options, threads: threads, judge: { vectorOfRow?[Int($0)] ?? Int($0) })
     let clock = ContinuousClock()
     let start = clock.now
     let cpuStart = Self.processorSeconds()
     var passes = 0
     repeat {
-      _ = searchAll(options, threads: threads, judged: false)
+      _ = searchAll(options, threads: threads, judge: nil)
       passes += 1
     } while clock.now - start < .seconds(Self.secondsMin)
     let seconds = (clock.now - start) / .seconds(1)
@@ -101,11 +102,14 @@ final class Sweep: Sendable {
     var expansions = 0
   }
 
-  private func searchAll(_ options: SearchOptions, threads: Int, judged: Bool) -> Found {
+  /// - judge: gives the number of the vector that a row has, where answers are judged.
+  private func searchAll(
+    _ options: SearchOptions, threads: Int, judge: (@Sendable (Int64) -> Int)?
+  ) -> Found {
     let totals = Shared(Found())
     WorkerThreads.run(count: threads) { thread in
       // Each thread takes every threads-th query: no counter to share, and the same work for each.
-      let found = self.searchEvery(threads, from: thread, options, judged: judged)
+      let found = self.searchEvery(threads, from: thread, options, judge)
       totals.withLock {
         $0.right += found.right
         $0.distances += found.distances
@@ -116,7 +120,9 @@ final class Sweep: Sendable {
     return totals.withLock { $0 }
   }
 
-  private func searchEvery(_ step: Int, from first: Int, _ options: SearchOptions, judged: Bool) -> Found {
+  private func searchEvery(
+    _ step: Int, from first: Int, _ options: SearchOptions, _ judge: ((Int64) -> Int)?
+  ) -> Found {
     var scratch = SearchScratch(for: index)
     var found = Found()
     queries.values.withUnsafeBufferPointer { values in
@@ -127,7 +133,7 @@ final class Sweep: Sendable {
           for h in 0..<hits.count {
             guard case .int64(let id) = hits.id(at: h) else { continue }
             found.idSum &+= id
-            if judged, truth.isRight(.int64(id), forQuery: i) { found.right += 1 }
+            if let judge, truth.isRight(.int64(Int64(judge(id))), forQuery: i) { found.right += 1 }
           }
           found.distances += hits.distancesComputed
           found.expansions += hits.effort

@@ -1,0 +1,121 @@
+// `bench churn`: what a stream of changes does to an index, and what it costs the searches meanwhile.
+//
+// May use: Sweep, VectorIndex.
+
+import ArgumentParser
+import Foundation
+import VectorIndex
+
+struct ChurnCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "churn",
+    abstract: "Replaces every row again and again, beside searches, and compares the index with a fresh build.",
+    discussion: """
+      Each round replaces every row once, in random order, by the vector of another row; so the set of vectors stays what it is, and \
+      the exact answers, by vector, too. One thread changes rows, one links them in the background, one searches.
+      """)
+
+  @Option(help: "The vectors to index: .npy, .fvecs or .fbin.") var base: String
+  @Option(help: "The queries, in the same formats; not rows of the base.") var queries: String
+  @Option(help: "cosine, inner_product (ip) or l2.") var metric = "cosine"
+  @Option(help: "Results a query.") var k = 10
+  @Option(help: "Storage: f32, f16, int8, int4x8, int4x16; or auto.") var storage = "auto"
+  @Option(help: "Efforts (ef) to measure recall at, separated by commas.") var ef = "32,64,128"
+  @Option(help: "How often every row is replaced.") var rounds = 10
+  @Option(help: "Rows that may wait to be linked before the next change waits: bounds what a search scans.") var tail = 256
+  @Option(help: "Decides the order of the changes.") var seed: UInt64 = 1
+
+  func run() throws {
+    guard let metric = Metric(name: metric) else {
+      throw ValidationError("--metric is \"\(metric)\"; it must be cosine, inner_product or l2")
+    }
+    let efforts = ef.split(separator: ",").compactMap { Int($0) }
+    guard !efforts.isEmpty, efforts.allSatisfy({ $0 > 0 }), k > 0, rounds > 0, tail > 0 else {
+      throw ValidationError("--ef, --k, --rounds and --tail must be positive")
+    }
+    let base = try VectorFile(path: base)
+    let queries = try VectorFile(path: queries)
+    guard queries.dimension == base.dimension else {
+      throw ValidationError("the queries have \(queries.dimension) dimensions and the base has \(base.dimension)")
+    }
+    guard let kept = storage == "auto" ? .automatic(dimension: base.dimension) : VectorStorage(name: storage) else {
+      throw ValidationError("--storage: \"\(storage)\" is none of f32, f16, int8, int4x8, int4x16, auto")
+    }
+    let threads = ProcessInfo.processInfo.activeProcessorCount
+    let truth = try Truth(base: base, queries: queries, metric: metric, k: k, threads: threads)
+    let sweep = try Sweep(
+      base: base, queries: queries, truth: truth,
+      configuration: HNSWConfiguration(dimension: base.dimension, metric: metric, storage: kept), k: k,
+      buildThreads: threads, calibration: .none)
+    print("\(kept.name): \(base.count) × \(base.dimension), seed \(seed)")
+    let fresh = efforts.map { sweep.measure(Sweep.Search(options: SearchOptions(k: k, effort: $0)), threads: 1) }
+    report("fresh build", efforts, fresh)
+
+    // Which vector each row has now.
+    var order = Array(0..<base.count)
+    var random = SplitMix(state: seed)
+    let maintenance = Maintenance(of: sweep.index)
+    let isDone = Shared(false)
+    let searches = Shared((count: 0, seconds: 0.0))
+    let searcher = Thread {
+      while !isDone.withLock({ $0 }) {
+        let point = sweep.measure(Sweep.Search(options: SearchOptions(k: self.k, effort: efforts[0])), threads: 1)
+        searches.withLock {
+          $0.count += 1
+          $0.seconds += 1 / point.qps
+        }
+      }
+    }
+    searcher.start()
+    let start = ContinuousClock.now
+    for round in 1...rounds {
+      order.shuffle(using: &random)
+      for (id, source) in order.enumerated() {
+        while sweep.index.tailCount >= tail { usleep(50) }
+        try sweep.index.upsert(.int64(Int64(id)), Array(base.values[(source * base.dimension)..<((source + 1) * base.dimension)]))
+      }
+      let seconds = (ContinuousClock.now - start) / .seconds(1)
+      FileHandle.standardError.write(
+        Data(String(format: "round %d of %d: %.0f changes/s so far\n", round, rounds, Double(round * base.count) / seconds).utf8))
+    }
+    maintenance.catchUp()
+    let seconds = (ContinuousClock.now - start) / .seconds(1)
+    isDone.withLock { $0 = true }
+    while !searcher.isFinished { usleep(1_000) }
+    maintenance.stop()
+    sweep.index.consolidate()
+    let (passes, secondsEach) = searches.withLock { ($0.count, $0.seconds) }
+    print(
+      String(
+        format: "%d changes in %.1f s: %.0f changes/s, linked, while one thread searched at ef %d: %.0f queries/s, %.2f of the speed before",
+        rounds * base.count, seconds, Double(rounds * base.count) / seconds, efforts[0], Double(passes) / secondsEach,
+        Double(passes) / secondsEach / fresh[0].qps))
+    // Row `id` has the vector of row `order[id]` now.
+    let after = efforts.map {
+      sweep.measure(Sweep.Search(options: SearchOptions(k: k, effort: $0)), threads: 1, vectorOfRow: order)
+    }
+    report("after every row was replaced \(rounds) times", efforts, after)
+  }
+
+  private func report(_ what: String, _ efforts: [Int], _ points: [IndexCommand.Point]) {
+    print(what)
+    for (effort, point) in zip(efforts, points) {
+      print(
+        String(
+          format: "  ef %4d  recall@%d %.4f  %8.0f queries/s  %6.0f distances a query", effort, k, point.recall, point.qps,
+          point.distancesPerQuery))
+    }
+  }
+}
+
+/// SplitMix64 (Steele, Lea & Flood 2014): an order that a seed repeats.
+private struct SplitMix: RandomNumberGenerator {
+  var state: UInt64
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
