@@ -4,7 +4,8 @@
 
 /// How far apart two vectors are. Smaller is nearer, for every metric.
 ///
-/// The values that searches return are pgvector's: the same row has the same distance in SQL.
+/// The values that searches return are pgvector's: the same row has the same distance in SQL, up to the rounding of the
+/// storage that it is kept in (docs/STORAGE.md).
 /// The raw values are stable: they stand in snapshots and on the wire.
 public enum Metric: UInt8, Sendable, CaseIterable {
   /// `1 − cos(a, b)`, in [0, 2]; pgvector's `<=>`. Undefined for a zero vector, which is therefore not searchable.

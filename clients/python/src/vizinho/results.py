@@ -268,7 +268,8 @@ class Fetched:
         ids: the ids that were asked for, in order.
         found: `[len(ids)]` bool: whether each is in the collection.
         vectors: `[found.sum(), dimension]` float32, a view on the reply with one row for every id
-            found, in order; None when no vectors were asked for.
+            found, in order, as the collection's storage keeps it; None when no vectors were asked
+            for.
         position: what the answer is in step with.
     """
 
