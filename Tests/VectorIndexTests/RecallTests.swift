@@ -96,7 +96,7 @@ import Testing
       configuration: HNSWConfiguration(dimension: sample.dimension, metric: .cosine, storage: storage))
     let ids = (0..<sample.baseCount).map { RecordID.int64(Int64($0)) }
     _ = try sample.base.withUnsafeBufferPointer { try index.stage(ids, $0) }
-    index.bearStaged()
+    try index.publishStaged()
     return index
   }
 

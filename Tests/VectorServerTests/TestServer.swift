@@ -57,7 +57,7 @@ final class Gate: Sendable {
     await withCheckedContinuation { entered in
       // A thread of its own: it stands still with a lock in its hand.
       Thread.detachNewThread {
-        collection.index.withWriter { _ in
+        collection.index.withRows { _ in
           entered.resume()
           leave.wait()
         }
