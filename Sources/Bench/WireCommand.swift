@@ -39,9 +39,10 @@ struct WireCommand: AsyncParsableCommand {
     let base = try VectorFile(path: base)
     let queries = try VectorFile(path: queries)
     let cores = ProcessInfo.processInfo.activeProcessorCount
+    let truth = try Truth(base: base, queries: queries, metric: metric, k: k, threads: cores)
     let sweep = try Sweep(
-      base: base, queries: queries, configuration: HNSWConfiguration(dimension: base.dimension, metric: metric), k: k,
-      buildThreads: cores)
+      base: base, queries: queries, truth: truth,
+      configuration: HNSWConfiguration(dimension: base.dimension, metric: metric), k: k, buildThreads: cores)
 
     let catalog = try CollectionCatalog([Collection(name: "bench", index: sweep.index)])
     var configuration = ServerConfiguration()
@@ -60,8 +61,9 @@ struct WireCommand: AsyncParsableCommand {
     }
     guard let port else { throw ValidationError("the server did not listen") }
     let frames = WireDriver.Requests(queries: queries, collection: "bench", k: k, effort: ef)
-    let thread = Task.detached { [ef, inFlight, rounds] in
-      try Self.measure(sweep, frames, port: port, effort: ef, inFlight: inFlight, rounds: rounds, cores: cores)
+    let options = SearchOptions(k: k, effort: ef)
+    let thread = Task.detached { [inFlight, rounds] in
+      try Self.measure(sweep, frames, options, port: port, inFlight: inFlight, rounds: rounds, cores: cores)
     }
     let text = try await thread.value
     running.cancel()
@@ -71,7 +73,8 @@ struct WireCommand: AsyncParsableCommand {
 
   /// Blocks; runs detached from everything else.
   private static func measure(
-    _ sweep: Sweep, _ requests: WireDriver.Requests, port: Int, effort: Int, inFlight: Int, rounds: Int, cores: Int
+    _ sweep: Sweep, _ requests: WireDriver.Requests, _ options: SearchOptions, port: Int, inFlight: Int, rounds: Int,
+    cores: Int
   ) throws -> String {
     let driver = try WireDriver(port: port)
     var one: [Double] = []
@@ -80,7 +83,7 @@ struct WireCommand: AsyncParsableCommand {
     var wireMany: [Double] = []
     var pings: [Double] = []
     for round in 0...rounds {
-      let points = [1, cores].map { sweep.measure(effort: effort, threads: $0).qps }
+      let points = [1, cores].map { sweep.measure(options, threads: $0).qps }
       let ping = try driver.ping(times: 2_000)
       let single = try driver.run(requests, inFlight: 1)
       let many = try driver.run(requests, inFlight: inFlight)
