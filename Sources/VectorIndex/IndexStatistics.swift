@@ -16,7 +16,7 @@ public struct IndexStatistics: Hashable, Sendable {
   public var freeSlots: Int
   /// The highest layer of the graph; −1 when it is empty.
   public var topLayer: Int
-  /// Memory committed to the vectors, their scales and lifetimes.
+  /// Memory committed to the rows in all their representations, their sides and lifetimes.
   public var vectorBytes: Int
   /// Memory committed to the links, and to the list of rows that are not linked.
   public var linkBytes: Int
