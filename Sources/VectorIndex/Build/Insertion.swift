@@ -8,6 +8,11 @@
 import Synchronization
 
 extension HNSWIndex {
+  /// Of the nodes that a search for neighbours found, this many for each edge are considered: those behind them are hardly ever
+  /// chosen, and to find that out costs as much as the search. On 86,694 × 384 embeddings, with M 16 and efConstruction 200, a
+  /// build took 9.1 s with all of them and 8.4 s with 128, and recall at ef 64 was .968 and .969.
+  private static let candidatesPerEdge = 8
+
   /// Links a row into the graph: Algorithm 1, INSERT. Safe to run on several threads for different slots.
   ///
   /// - slot: [q]; its row is written, and it is a node without edges.
@@ -94,6 +99,10 @@ extension HNSWIndex {
       // A retired node is a way, not a place: an edge to it would have to be mended at once.
       guard candidate != slot, isPlace(candidate) else { continue }
       scratch.candidates.append(Neighbour(distance: scratch.search.nearest.distance(at: i), slot: candidate))
+    }
+    let considered = Self.candidatesPerEdge * configuration.connectivity
+    if scratch.candidates.count > considered {
+      scratch.candidates.removeLast(scratch.candidates.count - considered)
     }
     if store.rescores { score(&scratch.candidates, from: slot, scratch) }
   }
