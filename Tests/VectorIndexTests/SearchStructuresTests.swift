@@ -116,8 +116,11 @@ import Testing
     for (slot, distance) in [Float(4), 1, 2, 8].enumerated() { list.insert(Candidate.pack(distance, UInt32(slot))) }
     // Ascending: 1, 2, 4, 8.
     #expect(effort.bound(list) == 4 && beam.bound(list) == 3)
-    (beam.shift, beam.slack) = (10, 0.5)
-    #expect(beam.bound(list) == 12 * 1.5 - 10 + 0.5)
+    beam.shift = 10
+    #expect(beam.bound(list) == 12 * 1.5 - 10)
+    // Nearer than the shift provides for: the bound is beyond the distance all the same.
+    beam.shift = -6
+    #expect(beam.bound(list) == 2 + 4 * 0.5)
   }
 
   @Test(arguments: testSeeds) func visitedSetIsASet(seed: UInt64) {

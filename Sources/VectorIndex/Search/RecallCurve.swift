@@ -43,13 +43,19 @@ package struct RecallCurve: Hashable, Sendable {
 
   /// The reach for a recall and a number of results; infinite where a scan of all rows takes less.
   ///
-  /// Between 1, 10 and 100 results it is read by the logarithm of their number; more than 100 need no more than 100 do.
+  /// More than 100 results need no more than 100 do.
   func reach(target: Float, results: Int) -> Float {
+    Self.read(one, ten, hundred, target: target, results: results)
+  }
+
+  /// Reads three tables of ``targets`` at a recall, and between them by the logarithm of the number of results.
+  static func read(
+    _ one: SIMD8<Float>, _ ten: SIMD8<Float>, _ hundred: SIMD8<Float>, target: Float, results: Int
+  ) -> Float {
     let decade = Float(naturalLogarithm(Double(max(1, results))) / naturalLogarithm(10))
     let lower = decade < 1 ? one : ten
     let upper = decade < 1 ? ten : hundred
-    return Self.between(
-      Self.read(lower, target), Self.read(upper, target), min(1, decade < 1 ? decade : decade - 1))
+    return between(read(lower, target), read(upper, target), min(1, decade < 1 ? decade : decade - 1))
   }
 
   private static func read(_ reaches: SIMD8<Float>, _ target: Float) -> Float {
@@ -61,10 +67,10 @@ package struct RecallCurve: Hashable, Sendable {
   }
 
   private static func between(_ a: Float, _ b: Float, _ place: Float) -> Float {
-    // Infinity times 0 is no number.
     if place == 0 { return a }
     if place == 1 { return b }
-    return a + (b - a) * place
+    // Not by arithmetic: infinity less infinity is no number.
+    return a == .infinity || b == .infinity ? .infinity : a + (b - a) * place
   }
 }
 
