@@ -96,11 +96,11 @@ def embed_file(
     dimension: int,
     settings: dict[str, Any],
     threads: int,
-) -> float:
-    """Embeds the first `rows` texts of `source`; row i is text i. Returns the seconds of this run.
+) -> None:
+    """Embeds the first `rows` texts of `source`; row i is text i.
 
-    Goes on with what an earlier run has left if that had the same `settings`. They must tell everything that the
-    vectors depend on. The whole part of the file up to the number in PREFIX.state is on disk whenever that is written.
+    Goes on with what an earlier run has left if that had the same `settings`, which must tell everything that the
+    vectors depend on. As many rows as OUTPUT.state says are on disk before it says so.
     """
     state = sibling(output, ".state")
     done = 0
@@ -126,7 +126,7 @@ def embed_file(
             write_note(state, {"settings": settings, "done": done})
     array.publish()
     state.unlink()
-    return progress.finish()
+    progress.finish()
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -190,11 +190,11 @@ def make(got: argparse.Namespace) -> dict[str, Any]:
     got.output.parent.mkdir(parents=True, exist_ok=True)
     threads = len(os.sched_getaffinity(0))
     sources = {"base": (got.base, rows), "query": (got.queries, len(queries))}
-    made, seconds = {}, {}
+    made = {}
     for kind, (source, count) in sources.items():
         output = sibling(got.output, f".{kind}.npy")
         of_this = {**settings, "from": origin(source), "rows": count}
-        seconds[kind] = round(embed_file(model, source, output, got.field, count, got.dimension, of_this, threads), 1)
+        embed_file(model, source, output, got.field, count, got.dimension, of_this, threads)
         made[kind] = origin(output)
     note = {
         "made_by": "Benchmarks/data-sets/run embed",
@@ -209,7 +209,6 @@ def make(got: argparse.Namespace) -> dict[str, Any]:
         # Nothing is drawn at random.
         "seed": None,
         "onnxruntime": importlib.metadata.version("onnxruntime"),
-        "seconds_of_last_run": seconds,
     }
     write_note(sibling(got.output, ".json"), note)
     return note

@@ -43,13 +43,12 @@ class Progress:
         if self._now() - self._shown >= pause:
             self._show()
 
-    def finish(self) -> float:
-        """Shows the last state and returns the seconds that it took."""
+    def finish(self) -> None:
+        """Shows the last state."""
         self._show()
         if self._terminal:
             self._stream.write("\n")
             self._stream.flush()
-        return self._now() - self._begun
 
     def line(self) -> str:
         seconds = self._now() - self._begun
