@@ -4,11 +4,10 @@ import argparse
 import contextlib
 import dataclasses
 import datetime as dt
-import importlib
 import json
 import os
 import pathlib
-import pkgutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,10 +15,10 @@ from types import TracebackType
 from typing import Any
 
 import engines
-import numpy as np
 import report
-from summary import summarize
-from task import METRICS, Point, Task, digest, efforts, kth_distances, load
+from summary import OURS, Round, summarize
+from task import METRICS, Exact, Point, Task, counts, digest, names
+from vectors import VectorFileError
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 EFFORTS = (10, 12, 16, 20, 24, 32, 40, 56, 80, 112, 160, 224, 320, 448)
@@ -27,16 +26,25 @@ EFFORTS = (10, 12, 16, 20, 24, 32, 40, 56, 80, 112, 160, 224, 320, 448)
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "asimd", "asimddp", "sve")
 
 
+class EngineError(Exception):
+    """A process that ended, or said something else than it should. The message is a sentence with its last words."""
+
+
 class EngineProcess:
     """An engine that has built its index and waits to be told to sweep."""
 
-    def __init__(self, name: str, command: list[str]) -> None:
-        self.name = name
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, launch: engines.Launch) -> None:
+        self.name, self.threads = launch.name, launch.threads
+        self._said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (_end closes it)
+        self._process = subprocess.Popen(
+            launch.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
+        )
 
     def __enter__(self) -> "EngineProcess":
         try:
-            self._wait_until_ready()
+            line = self._line("while it built its index")
+            if line != "ready":
+                raise EngineError(f'{self.name} said {line!r} where "ready" was expected')
         except BaseException:
             self._end(kill=True)
             raise
@@ -50,24 +58,28 @@ class EngineProcess:
     ) -> None:
         self._end(kill=error is not None)
 
-    def sweep(self) -> list[Point]:
-        """One round: all efforts once."""
+    def sweep(self, threads: int) -> list[Point]:
+        """One round: all settings once."""
         assert self._process.stdin is not None
-        self._process.stdin.write("run\n")
-        self._process.stdin.flush()
-        return [Point.from_json(point) for point in json.loads(self._line())]
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(f"run {threads}\n")
+            self._process.stdin.flush()
+        points = [Point.from_json(point) for point in json.loads(self._line("in a sweep"))]
+        if any(point.threads != threads for point in points):
+            raise EngineError(f"{self.name} did not search with {threads} threads, as it was told to")
+        return points
 
-    def _line(self) -> str:
+    def _line(self, when: str) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            sys.exit(f"{self.name} ended with exit code {self._process.wait()}")
+            raise EngineError(f"{self.name} {ending(self._process.wait())} {when}{self._last_words()}")
         return line.strip()
 
-    def _wait_until_ready(self) -> None:
-        line = self._line()
-        if line != "ready":
-            sys.exit(f'{self.name} said {line!r} where "ready" was expected')
+    def _last_words(self) -> str:
+        self._said.seek(0)
+        lines = [line.strip() for line in self._said.read().splitlines() if line.strip()]
+        return f": “{lines[-1]}”" if lines else ""
 
     def _end(self, kill: bool) -> None:
         if kill:
@@ -77,26 +89,81 @@ class EngineProcess:
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
         self._process.wait()
+        self._said.close()
 
 
-def measure(task: Task, names: list[str], rounds_count: int) -> tuple[list[dict[str, list[Point]]], dict[str, str]]:
-    """The points of every round, by engine; and the engines' versions."""
-    modules = {name: importlib.import_module(f"engines.{name}") for name in names}
+def ending(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+@dataclasses.dataclass
+class Measured:
+    """What a comparison yields. Each sentence of `left_out` is about an engine that could not run here."""
+
+    rounds: list[Round]
+    versions: dict[str, str]
+    left_out: list[str]
+
+
+def measure(task: Task, chosen: dict[str, tuple[str, ...]], rounds_count: int) -> Measured:
+    """Lets each of the engines build the storages chosen, and sweep. Engines are in the order of `chosen`."""
+    measured = Measured([], {}, [])
+    # All plans are made before the first build: what is missing is said at once.
+    plans = [
+        (name, plan(name, dataclasses.replace(task, storages=storages), measured)) for name, storages in chosen.items()
+    ]
     with contextlib.ExitStack() as stack:
-        processes = []
         # One builds after the other: each has the machine to itself.
-        for name, module in modules.items():
-            print(f"building {name}", file=sys.stderr, flush=True)
-            processes.append(stack.enter_context(EngineProcess(name, module.command(task))))
-        rounds = []
+        processes = [
+            (name, process)
+            for name, launches in plans
+            for launch in launches
+            if (process := start(name, launch, stack, measured)) is not None
+        ]
+        if not processes:
+            raise EngineError("no engine is left to be measured")
         for i in range(rounds_count):
-            points: dict[str, list[Point]] = {name: [] for name in names}
-            # Forwards and backwards, so that none is always the one after a pause.
-            for process in processes if i % 2 == 0 else processes[::-1]:
-                print(f"round {i + 1} of {rounds_count}: {process.name}", file=sys.stderr, flush=True)
-                points[process.name] = process.sweep()
-            rounds.append(points)
-    return rounds, {name: module.version() for name, module in modules.items()}
+            points: Round = {name: [] for name, _ in processes}
+            for threads in task.threads:
+                # Forwards and backwards, so that none is always the one after a pause.
+                for name, process in processes if i % 2 == 0 else processes[::-1]:
+                    if threads in process.threads:
+                        say(f"round {i + 1} of {rounds_count}: {process.name}, {report.threads(threads)}")
+                        points[name].extend(process.sweep(threads))
+            measured.rounds.append(points)
+    return measured
+
+
+def plan(name: str, task: Task, measured: Measured) -> list[engines.Launch]:
+    """The engine's processes. Notes its version, or why it is left out."""
+    engine = engines.engine(name)
+    try:
+        measured.versions[name] = engine.version()
+    except engines.UnavailableError as error:
+        leave_out(measured, f"{name}: {error}")
+        return []
+    return engine.launches(task)
+
+
+def start(name: str, launch: engines.Launch, stack: contextlib.ExitStack, measured: Measured) -> EngineProcess | None:
+    """The process, ready. None where it cannot run here, which is noted."""
+    say(f"building {launch.name}")
+    try:
+        return stack.enter_context(EngineProcess(launch))
+    except EngineError as error:
+        if not engines.engine(name).optional:
+            raise
+        leave_out(measured, str(error))
+        return None
+
+
+def leave_out(measured: Measured, sentence: str) -> None:
+    say(f"left out: {sentence}")
+    measured.left_out.append(sentence)
+
+
+def say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
 
 
 def machine() -> dict[str, Any]:
@@ -113,35 +180,74 @@ def machine() -> dict[str, Any]:
     }
 
 
+def choose(text: str, storages: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """The engines of --engines with the storages to measure; those of ours are `storages`. Throws ValueError."""
+    chosen: dict[str, tuple[str, ...]] = {}
+    known = engines.known()
+    for part in sorted(known, key=in_all) if text == "all" else text.split(","):
+        name, _, some = part.partition(":")
+        if name not in known:
+            raise ValueError(f"{name} is not one of {', '.join(known)}")
+        if name in chosen:
+            raise ValueError(f"{name} comes twice")
+        if name == OURS:
+            if some:
+                raise ValueError(f"the storages of {name} are told by --storages")
+            chosen[name] = storages
+            continue
+        offered = engines.engine(name).storages
+        chosen[name] = tuple(some.split("+")) if some else offered
+        strange = [storage for storage in chosen[name] if storage not in offered]
+        if strange:
+            raise ValueError(f"{name} has {', '.join(offered)}, and not {', '.join(strange)}")
+    return chosen
+
+
+def in_all(name: str) -> tuple[bool, bool, str]:
+    """The order of --engines all: what others are held against first, ours last."""
+    return name != "hnswlib", name == OURS, name
+
+
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    known = sorted(module.name for module in pkgutil.iter_modules(engines.__path__))
     parser = argparse.ArgumentParser(
         prog="Benchmarks/peers/run",
         description="Compares vector indexes at equal recall, on the same data, in one run.",
     )
     sample = REPOSITORY / "data" / "debian-10k"
-    parser.add_argument("--base", type=pathlib.Path, default=f"{sample}.base.npy", help="[rows, dimension], .npy")
-    parser.add_argument(
-        "--queries", type=pathlib.Path, default=f"{sample}.query.npy", help="[queries, dimension], .npy"
-    )
+    about_files = "[rows, dimension], .npy, .fvecs or .fbin"
+    parser.add_argument("--base", type=pathlib.Path, default=f"{sample}.base.npy", help=about_files)
+    parser.add_argument("--queries", type=pathlib.Path, default=f"{sample}.query.npy", help=about_files)
     parser.add_argument("--metric", choices=METRICS, default="cosine")
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument(
-        "--engines", default="hnswlib,vizinho", help=f"the first is what others are held against: {known}"
+        "--engines",
+        default="hnswlib,vizinho",
+        help="the first is what others are held against; NAME or NAME:STORAGE+STORAGE, or all; "
+        + "; ".join(f"{name} {'+'.join(engines.engine(name).storages)}".strip() for name in engines.known()),
     )
-    parser.add_argument("--ef", type=efforts, default=EFFORTS, help="candidate list sizes, as 10,20,40")
+    parser.add_argument("--storages", type=names, default=(), help=f"of {OURS}, as f32,int8 (default: the program's)")
+    parser.add_argument("--ef", type=counts, default=EFFORTS, help="candidate list sizes, as 10,20,40")
     parser.add_argument("--m", type=int, default=16, help="links of a node (default: 16)")
     parser.add_argument("--ef-construction", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1, help="for searches; builds use all processors")
+    parser.add_argument(
+        "--threads",
+        type=counts,
+        default=(1,),
+        help="for searches; builds use all processors. 1,2: both, and how they scale",
+    )
     parser.add_argument("--output", type=pathlib.Path, default=REPOSITORY / "Benchmarks" / "results", help="a folder")
     got = parser.parse_args(arguments)
-    got.engines = got.engines.split(",")
-    unknown = [name for name in got.engines if name not in known]
-    if unknown:
-        parser.error(f"--engines: {', '.join(unknown)} is not one of {', '.join(known)}")
-    if min(got.k, got.rounds, got.threads, got.m, got.ef_construction) < 1:
-        parser.error("--k, --m, --ef-construction, --rounds and --threads: 1 or more")
+    try:
+        got.chosen = choose(got.engines, got.storages)
+    except ValueError as error:
+        parser.error(f"--engines: {error}")
+    if min(got.k, got.rounds, got.m, got.ef_construction) < 1:
+        parser.error("--k, --m, --ef-construction and --rounds: 1 or more")
+    if list(got.threads) != sorted(set(got.threads)):
+        parser.error("--threads: each count once, in ascending order")
+    if max(got.threads) > (os.cpu_count() or 1):
+        parser.error(f"--threads: this machine has {os.cpu_count()} processors")
     if min(got.ef) < got.k:
         parser.error(f"--ef: each at least --k, which is {got.k}")
     return got
@@ -149,14 +255,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     got = parse()
-    base, queries = load(got.base, got.metric), load(got.queries, got.metric)
-    if base.ndim != 2 or queries.ndim != 2 or base.shape[1] != queries.shape[1] or len(base) < got.k:
-        sys.exit(
-            f"base {base.shape} and queries {queries.shape} do not belong together, or there are fewer rows than k"
-        )
     with tempfile.TemporaryDirectory() as folder:
-        truth = pathlib.Path(folder) / "truth.npy"
-        np.save(truth, kth_distances(base, queries, got.metric, got.k))
         task = Task(
             base=got.base.resolve(),
             queries=got.queries.resolve(),
@@ -166,24 +265,32 @@ def main() -> None:
             links=got.m,
             build_effort=got.ef_construction,
             threads=got.threads,
-            truth=truth,
+            truth=pathlib.Path(folder),
         )
-        rounds, versions = measure(task, got.engines, got.rounds)
+        try:
+            exact = Exact.write(task)
+            rows, dimension, queries = *exact.base.shape, len(exact.queries)
+            # The processes have their own.
+            del exact
+            measured = measure(task, got.chosen, got.rounds)
+        except (VectorFileError, EngineError) as error:
+            sys.exit(str(error))
 
     now = dt.datetime.now(dt.UTC)
     about = {
         "measured_at": now.strftime("%Y-%m-%d %H:%M UTC"),
         "machine": machine(),
-        "engines": versions,
+        "engines": measured.versions,
+        "left_out": measured.left_out,
         "rounds_count": got.rounds,
         "task": {
             "base": got.base.name,
             "base_sha256": digest(got.base),
             "query": got.queries.name,
             "query_sha256": digest(got.queries),
-            "rows": len(base),
-            "dimension": base.shape[1],
-            "queries": len(queries),
+            "rows": rows,
+            "dimension": dimension,
+            "queries": queries,
             **{
                 key: value
                 for key, value in dataclasses.asdict(task).items()
@@ -191,11 +298,12 @@ def main() -> None:
             },
         },
     }
-    found = summarize(rounds)
-    name = got.base.name.removesuffix(".npy").removesuffix(".base")
-    prefix = got.output / f"{now:%Y-%m-%d}-{name}-{got.metric}-{report.threads(got.threads).replace(' ', '-')}"
-    report.write(prefix, about, rounds, found)
-    print(report.table(found))
+    found = summarize(measured.rounds)
+    name = got.base.stem.removesuffix(".base")
+    how = "-and-".join(map(str, got.threads)) + ("-thread" if got.threads == (1,) else "-threads")
+    prefix = got.output / f"{now:%Y-%m-%d}-{name}-{got.metric}-{how}"
+    report.write(prefix, about, measured.rounds, found)
+    print(report.tables(found))
     print(f"\nwritten to {os.path.relpath(prefix)}.json, .md and .svg")
 
 

@@ -1,27 +1,45 @@
 """Vizinho: the release build's `bench index`, which searches in its own process, without the wire."""
 
+import dataclasses
 import pathlib
 import subprocess
 import sys
 
 from task import Task
 
+from engines import Launch
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 PROGRAM = REPOSITORY / ".build" / "release" / "bench"
 
 
-def version() -> str:
-    """The commit, marked when the working tree differs from it."""
-    described = subprocess.run(
-        ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=10"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return described.stdout.strip() or "not from a git checkout"
+class Vizinho:
+    # The program's default, or what --storages lists.
+    storages = ()
+    optional = False
+
+    def version(self) -> str:
+        """The commit, marked when the working tree differs from it."""
+        described = subprocess.run(
+            ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=10"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return described.stdout.strip() or "not from a git checkout"
+
+    def launches(self, task: Task) -> list[Launch]:
+        if not PROGRAM.is_file():
+            sys.exit(f"{PROGRAM.relative_to(REPOSITORY)} is missing: swift build -c release --product bench")
+        # A process of the program searches with one count of threads.
+        return [
+            Launch(
+                f"vizinho for --threads {count}" if len(task.threads) > 1 else "vizinho",
+                [str(PROGRAM), "index", *dataclasses.replace(task, threads=(count,)).flags(), "--rounds-from-stdin"],
+                (count,),
+            )
+            for count in task.threads
+        ]
 
 
-def command(task: Task) -> list[str]:
-    if not PROGRAM.is_file():
-        sys.exit(f"{PROGRAM.relative_to(REPOSITORY)} is missing: swift build -c release --product bench")
-    return [str(PROGRAM), "index", *task.flags(), "--rounds-from-stdin"]
+ENGINE = Vizinho()
