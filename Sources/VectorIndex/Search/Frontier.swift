@@ -159,10 +159,17 @@ struct Frontier: ~Copyable {
   /// An entry that about `rank` of `sampleCount` parts of the entries are below.
   private func quantile(of entries: UnsafeMutablePointer<UInt64>, _ count: Int, _ rank: Int) -> UInt64 {
     withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Self.sampleCount) { buffer in
-      var sample = buffer
-      for i in 0..<Self.sampleCount { sample[i] = entries[i &* count / Self.sampleCount] }
-      sample.sort()
-      return sample[rank]
+      // By insertion: the library's sort allocates.
+      for i in 0..<Self.sampleCount {
+        let entry = entries[i &* count / Self.sampleCount]
+        var place = i
+        while place > 0, buffer[place &- 1] > entry {
+          buffer[place] = buffer[place &- 1]
+          place &-= 1
+        }
+        buffer[place] = entry
+      }
+      return buffer[rank]
     }
   }
 
