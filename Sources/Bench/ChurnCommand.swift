@@ -22,7 +22,8 @@ struct ChurnCommand: ParsableCommand {
   @Option(help: "Storage: f32, f16, int8, int4x8, int4x16; or auto.") var storage = "auto"
   @Option(help: "Efforts (ef) to measure recall at, separated by commas.") var ef = "32,64,128"
   @Option(help: "How often every row is replaced.") var rounds = 10
-  @Option(help: "Rows that may wait to be linked before the next change waits: bounds what a search scans.") var tail = 256
+  @Option(help: "Rows that may wait to be linked before the next change waits: bounds what a search scans.") var tail =
+    256
   @Option(help: "Decides the order of the changes.") var seed: UInt64 = 1
 
   func run() throws {
@@ -72,11 +73,14 @@ struct ChurnCommand: ParsableCommand {
       order.shuffle(using: &random)
       for (id, source) in order.enumerated() {
         while sweep.index.tailCount >= tail { usleep(50) }
-        try sweep.index.upsert(.int64(Int64(id)), Array(base.values[(source * base.dimension)..<((source + 1) * base.dimension)]))
+        try sweep.index.upsert(
+          .int64(Int64(id)), Array(base.values[(source * base.dimension)..<((source + 1) * base.dimension)]))
       }
       let seconds = (ContinuousClock.now - start) / .seconds(1)
       FileHandle.standardError.write(
-        Data(String(format: "round %d of %d: %.0f changes/s so far\n", round, rounds, Double(round * base.count) / seconds).utf8))
+        Data(
+          String(format: "round %d of %d: %.0f changes/s so far\n", round, rounds, Double(round * base.count) / seconds)
+            .utf8))
     }
     maintenance.catchUp()
     let seconds = (ContinuousClock.now - start) / .seconds(1)
@@ -87,7 +91,8 @@ struct ChurnCommand: ParsableCommand {
     let (passes, secondsEach) = searches.withLock { ($0.count, $0.seconds) }
     print(
       String(
-        format: "%d changes in %.1f s: %.0f changes/s, linked, while one thread searched at ef %d: %.0f queries/s, %.2f of the speed before",
+        format:
+          "%d changes in %.1f s: %.0f changes/s, linked, while one thread searched at ef %d: %.0f queries/s, %.2f of the speed before",
         rounds * base.count, seconds, Double(rounds * base.count) / seconds, efforts[0], Double(passes) / secondsEach,
         Double(passes) / secondsEach / fresh[0].qps))
     // Row `id` has the vector of row `order[id]` now.
@@ -102,7 +107,8 @@ struct ChurnCommand: ParsableCommand {
     for (effort, point) in zip(efforts, points) {
       print(
         String(
-          format: "  ef %4d  recall@%d %.4f  %8.0f queries/s  %6.0f distances a query", effort, k, point.recall, point.qps,
+          format: "  ef %4d  recall@%d %.4f  %8.0f queries/s  %6.0f distances a query", effort, k, point.recall,
+          point.qps,
           point.distancesPerQuery))
     }
   }

@@ -9,7 +9,8 @@ import VectorIndex
 struct IndexCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "index",
-    abstract: "Measures the index alone, in process: recall and queries a second over a list of efforts or recall targets.",
+    abstract:
+      "Measures the index alone, in process: recall and queries a second over a list of efforts or recall targets.",
     discussion: """
       Builds an index of the base vectors, computes the exact answers, and searches with each effort in turn. Recall counts a \
       result as right when it is no farther than the k-th exact one (ties within 1e-5).
@@ -24,11 +25,14 @@ struct IndexCommand: ParsableCommand {
   @Option(help: "Results a query.") var k = 10
   @Option(help: "Efforts (ef) to search with, separated by commas (10,16,24,32,48,64,96,128,192,256,384,512).")
   var ef: String?
-  @Option(help: "Storages to measure, separated by commas: f32, f16, int8, int4x8, int4x16; or auto.") var storage = "auto"
+  @Option(help: "Storages to measure, separated by commas: f32, f16, int8, int4x8, int4x16; or auto.") var storage =
+    "auto"
   @Option(help: "Recalls to ask for, separated by commas, from 0.8 to 0.999; the efforts are left out unless given.")
   var recallTargets = ""
-  @Option(help: "What the index is calibrated on for recall targets: rows, queries, or nothing.") var calibrateOn = Basis.rows
-  @Option(help: "For work on the engine: reaches of the stop rule to search with, separated by commas, such as 1.05,1.1,1.2.")
+  @Option(help: "What the index is calibrated on for recall targets: rows, queries, or nothing.") var calibrateOn =
+    Basis.rows
+  @Option(
+    help: "For work on the engine: reaches of the stop rule to search with, separated by commas, such as 1.05,1.1,1.2.")
   var reach = ""
   @Option(name: .customLong("m"), help: "Edges a node (M).") var connectivity = 16
   @Option(help: "Effort of the build (efConstruction).") var efConstruction = 200

@@ -16,8 +16,9 @@ struct Truth: Sendable {
   /// - Complexity: one matrix product of queries and base.
   init(base: VectorFile, queries: VectorFile, metric: Metric, k: Int, threads: Int) throws {
     let exact = try HNSWIndex(
-      configuration: HNSWConfiguration(dimension: base.dimension, metric: metric, storage: .f32, connectivity: 2,
-                                       constructionEffort: 2))
+      configuration: HNSWConfiguration(
+        dimension: base.dimension, metric: metric, storage: .f32, connectivity: 2,
+        constructionEffort: 2))
     _ = try base.values.withUnsafeBufferPointer { values in
       try exact.stage((0..<base.count).map { .int64(Int64($0)) }, values)
     }

@@ -11,7 +11,8 @@ import Testing
     _ storage: VectorStorage, _ kind: RecordIDKind = .int64, dimension: Int = 100, budget: Int?
   ) -> HNSWConfiguration {
     HNSWConfiguration(
-      dimension: dimension, metric: .cosine, recordIDKind: kind, storage: storage, connectivity: 6, constructionEffort: 20,
+      dimension: dimension, metric: .cosine, recordIDKind: kind, storage: storage, connectivity: 6,
+      constructionEffort: 20,
       memoryBudget: budget)
   }
 

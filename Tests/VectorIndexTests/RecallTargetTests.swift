@@ -16,7 +16,9 @@ import Testing
     } catch { return (error as? IndexError)?.code }
   }
 
-  @Test(arguments: [0, 0.7999, 0.99901, 1, -0.9, .nan, .infinity] as [Float]) func refusesWhatIsNoTarget(target: Float) throws {
+  @Test(arguments: [0, 0.7999, 0.99901, 1, -0.9, .nan, .infinity] as [Float]) func refusesWhatIsNoTarget(target: Float)
+    throws
+  {
     let index = try HNSWIndex(configuration: HNSWConfiguration(dimension: 2, metric: .l2))
     #expect(code { _ = try index.search([1, 2], SearchOptions(k: 1, recallTarget: target)) } == .invalidRecallTarget)
     var configuration = HNSWConfiguration(dimension: 2, metric: .l2)
@@ -38,7 +40,8 @@ import Testing
     let queries = [Float](repeating: 1, count: 8 * 99)
     #expect(code { try index.calibrate(queries: queries, threads: 1) } == .tooFewQueries)
     #expect(code { try index.calibrate(queries: [1, 2, 3], threads: 1) } == .dimensionMismatch)
-    #expect(code { try index.calibrate(queries: queries + [Float](repeating: .nan, count: 8), threads: 1) } == .notFinite)
+    #expect(
+      code { try index.calibrate(queries: queries + [Float](repeating: .nan, count: 8), threads: 1) } == .notFinite)
     #expect(code { try index.calibrate(threads: 1) { $0 == 0 } } == .cancelled)
     #expect(index.statistics().calibration == nil)
     let tiny = try clustered(rows: 1_000, dimension: 8, metric: .l2, seed: 1)
@@ -222,7 +225,8 @@ import Testing
     #expect(index.statistics().calibration?.isCurrent == false)
     try stage(index, rows: 3_002..<3_100, dimension: 8, seed: 4)
     try index.linkStaged(threads: 2)
-    #expect(index.statistics().calibration == IndexCalibration(basis: .rows, queryCount: 155, rows: 3_100, isCurrent: true))
+    #expect(
+      index.statistics().calibration == IndexCalibration(basis: .rows, queryCount: 155, rows: 3_100, isCurrent: true))
   }
 
   @Test func moreRecallTakesMoreEffort() throws {

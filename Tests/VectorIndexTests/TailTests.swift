@@ -21,7 +21,9 @@ import Testing
   }
 
   /// 2,000 linked rows and 300 fresh ones, the latter near the former.
-  @Test(arguments: VectorStorage.allCases) func freshRowsAreFoundOnceBeforeAndAfterLinking(storage: VectorStorage) throws {
+  @Test(arguments: VectorStorage.allCases) func freshRowsAreFoundOnceBeforeAndAfterLinking(storage: VectorStorage)
+    throws
+  {
     for seed in testSeeds {
       print("fresh rows, \(storage), seed \(seed)")
       var random = SeededRandom(seed: seed)

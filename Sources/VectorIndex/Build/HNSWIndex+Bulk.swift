@@ -26,7 +26,8 @@ extension HNSWIndex {
     for i in ids.indices {
       try check(ids[i])
       do {
-        inverseLengths.append(try checked(UnsafeBufferPointer(rebasing: vectors[(i * dimension)..<((i + 1) * dimension)])))
+        inverseLengths.append(
+          try checked(UnsafeBufferPointer(rebasing: vectors[(i * dimension)..<((i + 1) * dimension)])))
       } catch  where error.code == .zeroVector {
         inverseLengths.append(nil)
       } catch {

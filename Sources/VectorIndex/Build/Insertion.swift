@@ -84,7 +84,8 @@ extension HNSWIndex {
     for slot: UInt32, layer: Int, from start: UInt32, version: UInt64?, _ scratch: BuildScratch
   ) {
     traversal.searchLayer(
-      layer, from: start, query: scratch.search.walkQuery, rule: .effort(configuration.constructionEffort, results: configuration.constructionEffort),
+      layer, from: start, query: scratch.search.walkQuery,
+      rule: .effort(configuration.constructionEffort, results: configuration.constructionEffort),
       version: version, &scratch.search)
     takeCandidates(for: slot, scratch)
   }

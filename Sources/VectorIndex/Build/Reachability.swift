@@ -86,7 +86,8 @@ extension HNSWIndex {
     }
     let start = traversal.descend(to: 0, from: entry, query: scratch.search.walkQuery, &scratch.search)
     traversal.searchLayer(
-      0, from: start, query: scratch.search.walkQuery, rule: .effort(configuration.constructionEffort, results: configuration.constructionEffort), version: nil,
+      0, from: start, query: scratch.search.walkQuery,
+      rule: .effort(configuration.constructionEffort, results: configuration.constructionEffort), version: nil,
       &scratch.search)
     for i in 0..<scratch.search.nearest.count where isBase(scratch.search.nearest.slot(at: i)) {
       return scratch.search.nearest.slot(at: i)

@@ -36,7 +36,9 @@ extension DistanceKernels {
           }
         },
         f32_int8_product: { query, rows, width, slots, count, out in
-          sumRows(query, rows, width, slots, count, out, bytes: 1) { q, row, j in f32(q, j) * SIMD16<Float>(int8(row, j)) }
+          sumRows(query, rows, width, slots, count, out, bytes: 1) { q, row, j in
+            f32(q, j) * SIMD16<Float>(int8(row, j))
+          }
         },
         int4_product: { query, rows, width, slots, count, out in
           for i in 0..<count {
@@ -85,7 +87,8 @@ private func f32(_ vector: UnsafeRawPointer, _ j: Int) -> SIMD16<Float> {
 private func f16(_ vector: UnsafeRawPointer, _ j: Int) -> SIMD16<Float> {
   let bits = SIMD16<UInt32>(truncatingIfNeeded: (vector + 2 * j).loadUnaligned(as: SIMD16<UInt16>.self))
   let magnitude = unsafeBitCast((bits & 0x7FFF) &<< 13, to: SIMD16<Float>.self) * 0x1p112
-  return unsafeBitCast(unsafeBitCast(magnitude, to: SIMD16<UInt32>.self) | ((bits & 0x8000) &<< 16), to: SIMD16<Float>.self)
+  return unsafeBitCast(
+    unsafeBitCast(magnitude, to: SIMD16<UInt32>.self) | ((bits & 0x8000) &<< 16), to: SIMD16<Float>.self)
 }
 
 @inline(__always)

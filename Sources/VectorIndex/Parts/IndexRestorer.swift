@@ -70,12 +70,14 @@ extension HNSWIndex {
     var free: [UInt32] = []
     for (slot, layer) in layers.enumerated() {
       guard layer <= Graph.layerMax + 1 else { throw contradiction("slot \(slot) is said to be on layer \(layer)") }
-      if layer == 0 { free.append(UInt32(slot)) } else { 
+      if layer == 0 {
+        free.append(UInt32(slot))
+      } else {
         graph.addNode(UInt32(slot), layerAtMost: Int(layer) - 1)
         guard graph.layer(of: UInt32(slot)) == Int(layer) - 1 else {
           throw IndexError(.outOfMemory, "the machine refused the memory for the upper layers' links")
         }
-       }
+      }
     }
     guard slots - free.count == rows else {
       throw contradiction("\(slots - free.count) slots hold a node; the header says \(rows)")

@@ -98,7 +98,8 @@ extension HNSWIndex {
     return body(
       SearchHits(
         store: store, slots: UnsafePointer(scratch.hitSlots), distances: UnsafePointer(scratch.hitDistances),
-        count: scratch.hitCount, distancesComputed: scratch.distancesComputed, effort: scratch.nodesExpanded, isExact: isExact))
+        count: scratch.hitCount, distancesComputed: scratch.distancesComputed, effort: scratch.nodesExpanded,
+        isExact: isExact))
   }
 
   /// - visible: the version of this search; `version`: the same where the walk must look who is visible.

@@ -86,7 +86,9 @@ extension RecallCurve {
   package func encoded() -> [UInt8] {
     var bytes: [UInt8] = [Self.encodedVersion, basis.rawValue, 0, 0]
     bytes.reserveCapacity(Self.encodedBytes)
-    func write(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) } }
+    func write(_ value: some FixedWidthInteger) {
+      withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+    }
     write(queryCount)
     write(rows)
     write(shift.bitPattern)

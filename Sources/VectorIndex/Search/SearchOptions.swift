@@ -42,7 +42,8 @@ public struct SearchOptions: Hashable, Sendable {
     guard effort == 0 else {
       throw IndexError(
         .invalidRecallTarget,
-        "a recall target of \(recallTarget) and an ef of \(effort) were both given; the one decides the other, so give one")
+        "a recall target of \(recallTarget) and an ef of \(effort) were both given; the one decides the other, so give one"
+      )
     }
   }
 

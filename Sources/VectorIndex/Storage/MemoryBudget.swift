@@ -80,7 +80,8 @@ final class MemoryBudget: Sendable {
       return (storage.name, other.bytesPerVector)
     }.filter { $0.1 < configuration.bytesPerVector }.sorted { $0.1 > $1.1 }
     let storages = smaller.map { "\($0.0), \($0.1) bytes a vector" }.joined(separator: "; ")
-    return "Raise the memory budget (memoryBudget)" + (smaller.isEmpty ? "" : ", choose a smaller storage (\(storages))")
+    return "Raise the memory budget (memoryBudget)"
+      + (smaller.isEmpty ? "" : ", choose a smaller storage (\(storages))")
       + ", or use a machine with more memory"
   }
 

@@ -17,7 +17,9 @@ extension HNSWIndex {
 
   /// Checks by ``bytesNeeded(rows:configuration:textBytes:)`` that the index will hold `rows` more: before they are read.
   /// - Throws: `outOfMemory`, with the figures and what to do.
-  public func checkMemory(forMore rows: Int) throws(IndexError) { try store.memory.budget.check(rows: rows, ofCount: count) }
+  public func checkMemory(forMore rows: Int) throws(IndexError) {
+    try store.memory.budget.check(rows: rows, ofCount: count)
+  }
 }
 
 extension HNSWConfiguration {
@@ -35,7 +37,8 @@ extension HNSWConfiguration {
       arrays += [codes.rowBytes(width: codes.width(ofDimension: dimension)), MemoryLayout<RowSide>.stride]
     }
     return arrays + [
-      VectorStore.lifetimeBytes, recordIDKind.cellBytes, Graph.stride(ofDegree: groundDegreeMax) * 4, upperSlotBytes, Graph.nodeBytes,
+      VectorStore.lifetimeBytes, recordIDKind.cellBytes, Graph.stride(ofDegree: groundDegreeMax) * 4, upperSlotBytes,
+      Graph.nodeBytes,
     ]
   }
 

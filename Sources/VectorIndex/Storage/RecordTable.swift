@@ -108,7 +108,9 @@ final class RecordTable: @unchecked Sendable {
     // Ids that are gone stay behind. Where there are some, a third more room: or a table that is nearly half full of ids would be
     // made anew for every few that come and go.
     let wanted = Self.capacity(forCount: used == count ? count + more : (count + more) * 4 / 3)
-    if budget.take(Self.bytes(ofCapacity: wanted) - Self.bytes(ofCapacity: capacity)) { return replace(capacity: wanted) }
+    if budget.take(Self.bytes(ofCapacity: wanted) - Self.bytes(ofCapacity: capacity)) {
+      return replace(capacity: wanted)
+    }
     // No memory for a larger one: fuller, where probes are longer, or as large as it is without those that are gone.
     if 4 * (used + more) <= 3 * capacity { return nil }
     if 8 * (count + more) <= 5 * capacity { return replace(capacity: capacity) }
