@@ -71,7 +71,9 @@ let package = Package(
 
     // Tests mirror Sources; TestSupport holds generators, the oracle and the fault makers.
     .target(name: "TestSupport", dependencies: ["VectorIndex"], path: "Tests/TestSupport"),
-    .testTarget(name: "VectorIndexTests", dependencies: ["VectorIndex", "CVectorKernels", "TestSupport"]),
+    .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+    .testTarget(
+      name: "VectorIndexTests", dependencies: ["VectorIndex", "CVectorKernels", "TestSupport", "CAllocationCounter"]),
     .testTarget(
       name: "VectorSnapshotTests", dependencies: ["VectorSnapshot", "VectorIndex", "CChecksum", "CLZ4", "TestSupport"],
       exclude: ["Golden"]),
