@@ -83,7 +83,7 @@ struct WireCommand: AsyncParsableCommand {
     var wireMany: [Double] = []
     var pings: [Double] = []
     for round in 0...rounds {
-      let points = [1, cores].map { sweep.measure(options, threads: $0).qps }
+      let points = [1, cores].map { sweep.measure(Sweep.Search(options: options), threads: $0).qps }
       let ping = try driver.ping(times: 2_000)
       let single = try driver.run(requests, inFlight: 1)
       let many = try driver.run(requests, inFlight: inFlight)
@@ -98,7 +98,7 @@ struct WireCommand: AsyncParsableCommand {
     let inProcess = 1e6 / median(one)
     let overWire = 1e6 / median(wireOne)
     return """
-      \(requests.count) queries, ef \(effort), medians of \(rounds) rounds
+      \(requests.count) queries, ef \(options.effort), medians of \(rounds) rounds
       in process, one thread:        \(text(inProcess)) µs a query
       over the wire, 1 in flight:    \(text(overWire)) µs a query, \(text(overWire - inProcess)) µs more
       a ping, 1 in flight:           \(text(1e6 / median(pings))) µs
