@@ -13,11 +13,6 @@ package struct DistanceKernels: @unchecked Sendable {
   package let name: String
   let table: vz_kernels
 
-  init(name: String, table: vz_kernels) {
-    self.name = name
-    self.table = table
-  }
-
   /// All that this CPU can run, fastest first. The portable twin, written with Swift's `SIMD` types, comes before plain C.
   package static let available: [DistanceKernels] = {
     var tables = [UnsafePointer<vz_kernels>?](repeating: nil, count: Int(VZ_KERNELS_MAX))
