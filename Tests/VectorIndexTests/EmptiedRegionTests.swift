@@ -59,7 +59,7 @@ import Testing
     let inserted = (0..<100).map { _ in inCluster(&random) }
     for (n, vector) in inserted.enumerated() { try index.insert(.int64(Int64(200_000 + n)), vector) }
     for (n, vector) in inserted.enumerated() {
-      let nearest = try index.search(vector, SearchOptions(k: 1)).first
+      let nearest = try index.search(vector, SearchOptions(k: 1, effort: 100)).first
       #expect(nearest == (try index.search(vector, SearchOptions(k: 1, exact: true)).first))
       if storage == .f32 { #expect(nearest == SearchHit(id: .int64(Int64(200_000 + n)), distance: 0)) }
     }

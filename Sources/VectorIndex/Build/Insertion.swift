@@ -8,9 +8,10 @@
 import Synchronization
 
 extension HNSWIndex {
-  /// Of the nodes that a search for neighbours found, this many for each edge are considered: those behind them are hardly ever
-  /// chosen, and to find that out costs as much as the search. On 86,694 × 384 embeddings, with M 16 and efConstruction 200, a
-  /// build took 9.1 s with all of them and 8.4 s with 128, and recall at ef 64 was .968 and .969.
+  /// Of the nodes that a search for neighbours found, a bulk build considers this many for each edge: those behind them are hardly
+  /// ever chosen, and to find that out costs as much as the search. On 86,694 × 384 embeddings, with M 16 and efConstruction
+  /// 200, a build took 9.1 s with all of them and 8.4 s with 128, and recall at ef 64 was .968 and .969. Where rows come and
+  /// go, the nearest are often about to leave, and it cost half a point of recall: there all are considered.
   private static let candidatesPerEdge = 8
 
   /// Links a row into the graph: Algorithm 1, INSERT. Safe to run on several threads for different slots.
@@ -87,13 +88,15 @@ extension HNSWIndex {
       layer, from: start, query: scratch.search.walkQuery,
       rule: .effort(configuration.constructionEffort, results: configuration.constructionEffort),
       version: version, &scratch.search)
-    takeCandidates(for: slot, scratch)
+    let considered = version == nil ? Self.candidatesPerEdge * configuration.connectivity : nil
+    takeCandidates(for: slot, considered: considered, scratch)
   }
 
   /// Whether edges may lead to a slot: it is a node, and its row is not removed.
   func isPlace(_ slot: UInt32) -> Bool { store.isCurrent(slot) && graph.layer(of: slot) >= 0 }
 
-  private func takeCandidates(for slot: UInt32, _ scratch: BuildScratch) {
+  /// - considered: how many at most, where not all are.
+  private func takeCandidates(for slot: UInt32, considered: Int? = nil, _ scratch: BuildScratch) {
     scratch.candidates.removeAll(keepingCapacity: true)
     for i in 0..<scratch.search.nearest.count {
       let candidate = scratch.search.nearest.slot(at: i)
@@ -101,8 +104,7 @@ extension HNSWIndex {
       guard candidate != slot, isPlace(candidate) else { continue }
       scratch.candidates.append(Neighbour(distance: scratch.search.nearest.distance(at: i), slot: candidate))
     }
-    let considered = Self.candidatesPerEdge * configuration.connectivity
-    if scratch.candidates.count > considered {
+    if let considered, scratch.candidates.count > considered {
       scratch.candidates.removeLast(scratch.candidates.count - considered)
     }
     if store.rescores { score(&scratch.candidates, from: slot, scratch) }
