@@ -62,6 +62,15 @@ extension HNSWIndex {
   }
 }
 
+extension HNSWConfiguration {
+  /// About how many nodes a search expands that gives neither a recall nor an effort: for judging what it will cost. Rather too
+  /// many, since it does not know the index's curve.
+  package func expectedEffort(results: Int) -> Int {
+    let effort = searchEffort > 0 ? searchEffort : DefaultEffort.effort(target: recallTarget, results: results)
+    return max(results, effort)
+  }
+}
+
 /// Where searches find the curve. They read it in place, pinned; one that was replaced is freed when none of them can be on it.
 final class RecallCurveCell: @unchecked Sendable {
   // Proof of Sendable: readers load the atomic only; the rest is the writer's.

@@ -38,7 +38,9 @@ final class LoopSearcher {
     guard case .search(let request) = work, request.vectors.count == 1, !request.isExact,
       request.k <= Self.resultsMax, let configuration = catalog[request.collection]?.index.configuration
     else { return false }
-    let effort = max(request.k, request.effort == 0 ? configuration.searchEffort : request.effort)
+    let effort =
+      request.effort == 0
+      ? configuration.expectedEffort(results: request.k) : max(request.k, request.effort)
     return effort * configuration.dimension <= Self.effortTimesDimensionMax
   }
 }
