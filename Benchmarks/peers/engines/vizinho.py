@@ -10,6 +10,8 @@ from task import Task
 from engines import Launch
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+# Beside the sizes of the candidate list: what an ordinary user asks for. The index is calibrated on its own rows.
+RECALL_TARGETS = "0.8,0.85,0.9,0.925,0.95,0.97,0.98,0.99,0.995,0.999"
 PROGRAM = REPOSITORY / ".build" / "release" / "bench"
 
 
@@ -35,7 +37,14 @@ class Vizinho:
         return [
             Launch(
                 f"vizinho for --threads {count}" if len(task.threads) > 1 else "vizinho",
-                [str(PROGRAM), "index", *dataclasses.replace(task, threads=(count,)).flags(), "--rounds-from-stdin"],
+                [
+                    str(PROGRAM),
+                    "index",
+                    *dataclasses.replace(task, threads=(count,)).flags(),
+                    "--recall-targets",
+                    RECALL_TARGETS,
+                    "--rounds-from-stdin",
+                ],
                 (count,),
             )
             for count in task.threads
