@@ -181,18 +181,60 @@ static void check_halves(const vz_kernels *table) {
   report(right, table->name, "every half by", "f16_product", 1, HALVES);
 }
 
+/// A hop keeps what vz_score_below keeps, and gathers each link that was not visited, once, leaving out what has no bit.
+static bool is_hop(const vz_plane *plane, const vz_query *query, size_t count) {
+  enum { BITS = ROWS - 3 };
+  static uint32_t log[VZ_LOG_MAX + VZ_DEGREE_MAX];
+  uint64_t bits[ROWS / 64 + 1] = {0};
+  bool met[ROWS] = {false}, right = true;
+  vz_visited visited = {bits, BITS, log, next() % 3 ? 0 : VZ_LOG_MAX - next_below(100), false};
+  vz_batch ready;
+  uint32_t first[COUNT_MAX], slots[COUNT_MAX], kept[COUNT_MAX], links[VZ_DEGREE_MAX];
+  float distances[COUNT_MAX], out[COUNT_MAX];
+  for (size_t i = 0; i < count; i++) {
+    first[i] = (uint32_t)next_below(BITS);
+    met[first[i]] = true;
+    vz_visit(&visited, first[i]);
+    right &= !vz_visit(&visited, first[i]);
+  }
+  right &= !vz_visit(&visited, BITS);
+  ready = (vz_batch){first, count};
+  for (size_t hop = 0; hop < 40; hop++) {
+    size_t degree = 1 + next_below(VZ_DEGREE_MAX), used = next_below(degree + 1), expected = 0;
+    for (size_t i = 0; i < degree; i++) links[i] = i < used ? (uint32_t)next_below(ROWS) : UINT32_MAX;
+    if (ready.count > COUNT_MAX) ready.count = COUNT_MAX;
+    for (size_t i = 0; i < ready.count; i++) slots[i] = ready.slots[i];
+    size_t left = vz_score_below(plane, query, slots, ready.count, 0, slots, distances);
+    vz_batch gathered;
+    bool is_end = next() % 8 == 0;
+    size_t n = vz_hop(plane, query, ready, 0, kept, out, is_end ? NULL : links, degree, &visited, &gathered);
+    right &= n == left && !memcmp(kept, slots, n * sizeof *kept) && !memcmp(out, distances, n * sizeof *out);
+    for (size_t i = 0; !is_end && i < used; i++) {
+      if (links[i] >= BITS || met[links[i]]) continue;
+      met[links[i]] = true;
+      right &= expected < gathered.count && gathered.slots[expected] == links[i];
+      expected++;
+    }
+    right &= gathered.count == expected && visited.log_count <= VZ_LOG_MAX + VZ_DEGREE_MAX;
+    ready = gathered;
+  }
+  return right;
+}
+
 /// vz_score is its formula; a range, and the rows below a bound, have the distances that vz_score gives them.
 static void check_plane(const vz_kernels *table, const kernel *kernel, size_t dimension, size_t count) {
   size_t width = width_of(kernel, dimension), row_bytes = width * bits(kernel->rows) / 8;
   char *numbers = allocate(width * bits(kernel->query) / 8), *rows = allocate(ROWS * row_bytes);
+  // Sides as pairs, or scales alone.
+  size_t stride = 1 + next() % 2;
   float sides[2 * ROWS], sums[COUNT_MAX], distances[COUNT_MAX], out[COUNT_MAX + 1];
   uint32_t slots[COUNT_MAX], kept[COUNT_MAX + 1];
   fill(kernel->query, numbers, dimension, width, ANYWHERE);
   for (size_t i = 0; i < ROWS; i++) fill(kernel->rows, rows + i * row_bytes, dimension, width, ANYWHERE);
   for (size_t i = 0; i < 2 * ROWS; i++) sides[i] = next_float();
-  for (size_t i = 0; i < 3; i++) sides[2 * next_below(ROWS)] = NAN;
+  for (size_t i = 0; i < 3; i++) sides[stride * next_below(ROWS)] = NAN;
   for (size_t i = 0; i < count; i++) slots[i] = kept[i] = (uint32_t)next_below(ROWS);
-  vz_plane plane = {rows, sides, width, function(table, kernel)};
+  vz_plane plane = {rows, row_bytes, sides, stride == 2 ? sides + 1 : NULL, stride, width, function(table, kernel)};
   vz_query query = {numbers, next_float(), next_float(), next_float(), next_float()};
 
   plane.sum(numbers, rows, width, slots, count, sums);
@@ -200,7 +242,8 @@ static void check_plane(const vz_kernels *table, const kernel *kernel, size_t di
   vz_score(&plane, &query, slots, count, out);
   bool right = out[count] == 77;
   for (size_t i = 0; i < count; i++) {
-    double side = sides[2 * slots[i]], other = sides[2 * slots[i] + 1], product = (double)query.factor * sums[i];
+    double side = sides[stride * slots[i]], other = stride == 2 ? sides[2 * slots[i] + 1] : 0;
+    double product = (double)query.factor * sums[i];
     double distance = side * (product + query.shift) + other * query.weight + query.constant;
     double size = fabs(side) * (fabs(product) + fabs(query.shift)) + fabs(other * query.weight) + fabs(query.constant);
     right &= isnan(distance) ? isnan(out[i]) : fabs(out[i] - distance) <= 6 * size * 0x1p-24;
@@ -210,7 +253,7 @@ static void check_plane(const vz_kernels *table, const kernel *kernel, size_t di
   // The bound is one of the distances, which is not below itself, or none.
   float bound = count > 0 && next() % 4 ? distances[next_below(count)] : INFINITY;
   kept[count] = 77;
-  size_t left = vz_score_below(&plane, &query, kept, count, bound, out), expected = 0;
+  size_t left = vz_score_below(&plane, &query, kept, count, bound, kept, out), expected = 0;
   right &= kept[count] == 77 && out[count] == 77;
   for (size_t i = 0; i < count; i++) {
     if (distances[i] >= bound) continue;
@@ -222,8 +265,10 @@ static void check_plane(const vz_kernels *table, const kernel *kernel, size_t di
   size_t first = next_below(ROWS - count + 1);
   for (size_t i = 0; i < count; i++) slots[i] = (uint32_t)(first + i);
   vz_score(&plane, &query, slots, count, distances);
-  vz_score_range(&plane, &query, row_bytes, first, count, out);
+  vz_score_range(&plane, &query, first, count, out);
   right &= out[count] == 77 && !memcmp(out, distances, count * sizeof *out);
+
+  right &= is_hop(&plane, &query, count);
   free(numbers);
   free(rows);
   report(right, table->name, "distances by", kernel->name, dimension, count);

@@ -461,9 +461,9 @@ private func stage(_ store: VectorStore, _ n: Int, _ vector: [Float]) throws -> 
           let noise = random.vector(dimension: dimension).map { $0 < 0 ? -scale : scale * abs($0) }
           let largest = (0..<dimension).map { $0 == 0 ? scale : noise[$0] }
           _ = try stage(store, 0, largest)
-          let before = (store.vector(0), store.fine.sides[0])
+          let before = (store.vector(0), store.fine[side: 0])
           #expect(accepts(store, 0), "\(metric.name), around \(scale), dimension \(dimension)")
-          #expect(store.vector(0) == before.0 && store.fine.sides[0] == before.1)
+          #expect(store.vector(0) == before.0 && store.fine[side: 0] == before.1)
           #expect(store.vector(0).allSatisfy { $0.isFinite })
         }
       }
@@ -503,8 +503,8 @@ private func stage(_ store: VectorStore, _ n: Int, _ vector: [Float]) throws -> 
 
   /// Makes the side of row 1 what its numbers say, so that only the numbers are at fault.
   private func resealed(_ store: VectorStore) {
-    let unit = store.metric == .cosine ? store.fine.sides[1].bias : store.fine.sides[1].scale
-    store.fine.sides[1] = store.fine.format.fineSide(
+    let unit = store.metric == .cosine ? store.fine[side: 1].bias : store.fine[side: 1].scale
+    store.fine[side: 1] = store.fine.format.fineSide(
       store.fine.row(1), width: store.fine.width, unit: unit, metric: store.metric)
   }
 
@@ -513,7 +513,7 @@ private func stage(_ store: VectorStore, _ n: Int, _ vector: [Float]) throws -> 
   {
     for metric in Metric.allCases {
       let untouched = try plane(storage, metric)
-      let right = untouched.fine.sides[1]
+      let right = untouched.fine[side: 1]
       #expect(accepts(untouched))
       let unit = metric == .cosine ? right.bias : right.scale
       var wrong: [RowSide] = [RowSide(scale: 0, bias: 0), RowSide(scale: .nan, bias: .nan)]
@@ -526,14 +526,14 @@ private func stage(_ store: VectorStore, _ n: Int, _ vector: [Float]) throws -> 
           ? RowSide(scale: right.scale.nextUp, bias: right.bias) : RowSide(scale: right.scale, bias: right.bias.nextUp))
       for side in wrong {
         let store = try plane(storage, metric)
-        store.fine.sides[1] = side
+        store.fine[side: 1] = side
         #expect(!accepts(store), "\(metric.name): \(side)")
       }
       // A row that decodes to something infinite.
       let store = try plane(storage, metric)
       let huge = Float.greatestFiniteMagnitude
       if storage.fineFormat == .f16 { store.fine.row(1).storeBytes(of: Float16(3).bitPattern, as: UInt16.self) }
-      store.fine.sides[1] =
+      store.fine[side: 1] =
         metric == .cosine ? RowSide(scale: right.scale, bias: huge) : RowSide(scale: huge, bias: right.bias)
       resealed(store)
       #expect(!accepts(store))
@@ -556,7 +556,7 @@ private func stage(_ store: VectorStore, _ n: Int, _ vector: [Float]) throws -> 
     let store = try plane(storage, .l2)
     store.free([1])
     let row = UnsafeRawBufferPointer(start: store.fine.row(1), count: store.fine.rowBytes)
-    #expect(row.allSatisfy { $0 == 0 } && store.fine.sides[1] == RowSide(scale: 0, bias: 0))
+    #expect(row.allSatisfy { $0 == 0 } && store.fine[side: 1] == RowSide(scale: 0, bias: 0))
     // Its neighbours are left alone.
     for slot: UInt32 in [0, 2] { #expect(store.vector(slot).contains { $0 != 0 }) }
     // Neither the row nor its codes shine through what is written there next.

@@ -1,6 +1,7 @@
 // The list of nearest, the frontier, the visited set and the id table, each against a slow twin.
 
 import TestSupport
+import CVectorKernels
 import Testing
 
 @testable import VectorIndex
@@ -138,6 +139,21 @@ import Testing
       }
       let foreign = visited.insert(UInt32(visited.slots))
       #expect(!foreign)
+    }
+  }
+
+  /// Emptied by its list, by a pass over all bits, and when the list began anew because it was full.
+  @Test func visitedSetIsEmptiedWhole() {
+    let slots = 4 * VZ_LOG_MAX
+    var visited = VisitedSet(slots: slots)
+    for count in [0, 1, 100, slots / 64, slots / 64 + 1, VZ_LOG_MAX - 1, VZ_LOG_MAX, VZ_LOG_MAX + 1, slots, 5] {
+      // Every third slot first, so that what is left over would lie anywhere.
+      let order = (0..<3).flatMap { stride(from: $0, to: slots, by: 3) }
+      let news = order.prefix(count).count { visited.insert(UInt32($0)) }
+      #expect(news == count)
+      visited.reset(slots: slots)
+      let left = (0..<slots / 64).count { visited.state.pointee.bits[$0] != 0 }
+      #expect(left == 0)
     }
   }
 

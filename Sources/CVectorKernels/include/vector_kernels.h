@@ -6,6 +6,7 @@
 // Pointers and sizes only. The shape of this header is the same on every CPU.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -61,8 +62,13 @@ size_t vz_kernels_available(const vz_kernels *VZ_NULLABLE *VZ_NONNULL tables);
 /// Rows in one representation, and the kernel that sums them.
 typedef struct vz_plane {
   const void *rows;
-  /// [slot] pairs: what the sum of a row is multiplied with, and what is added (see `vz_query`).
-  const float *sides;
+  /// Bytes a row takes, padding included: whole cache lines.
+  size_t row_bytes;
+  /// [slot * side_stride]: what the sum of a row is multiplied with (see `vz_query`).
+  const float *scales;
+  /// [slot * side_stride]: what is added. NULL where that is 0 for every row.
+  const float *VZ_NULLABLE biases;
+  size_t side_stride;
   /// Numbers a row, padding included.
   size_t width;
   vz_sum_rows sum;
@@ -70,7 +76,7 @@ typedef struct vz_plane {
 
 /// A query in the form that a plane's kernel takes, and the numbers that make distances of its sums:
 ///
-///     distance = sides[slot].0 * (factor * sum + shift) + sides[slot].1 * weight + constant
+///     distance = scale * (factor * sum + shift) + bias * weight + constant
 typedef struct vz_query {
   const void *numbers;
   float factor;
@@ -82,17 +88,71 @@ typedef struct vz_query {
 /// out[i] = the distance from the query to row `slots[i]`.
 void vz_score(const vz_plane *plane, const vz_query *query, const uint32_t *slots, size_t count, float *out);
 
-/// out[i] = the distance from the query to row `first + i`; `row_bytes` is what one row takes.
-void vz_score_range(const vz_plane *plane, const vz_query *query, size_t row_bytes, size_t first, size_t count,
-                    float *out);
+/// out[i] = the distance from the query to row `first + i`.
+void vz_score_range(const vz_plane *plane, const vz_query *query, size_t first, size_t count, float *out);
 
-/// Scores as `vz_score` does, and keeps the rows whose distance is below `bound` (or not a number): their slots move to
-/// the front of `slots`, in order, their distances to the front of `out`. Returns how many there are. A hop in one call.
-size_t vz_score_below(const vz_plane *plane, const vz_query *query, uint32_t *slots, size_t count, float bound,
-                      float *out);
+/// Scores as `vz_score` does, and keeps the rows whose distance is below `bound` (or not a number): their slots go to the
+/// front of `kept`, in order, and their distances to the front of `out`; both have room for `count`, and `kept` may be
+/// `slots`. Returns how many there are.
+size_t vz_score_below(const vz_plane *plane, const vz_query *query, const uint32_t *slots, size_t count, float bound,
+                      uint32_t *kept, float *out);
 
 /// Asks for the cache line at `address`, which need not be mapped.
 static inline void vz_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+
+/// Asks for a row and for what stands beside it.
+static inline void vz_prefetch_row(const vz_plane *plane, uint32_t slot) {
+  const char *row = (const char *)plane->rows + slot * plane->row_bytes;
+  for (size_t offset = 0; offset < plane->row_bytes; offset += 64) vz_prefetch(row + offset);
+  vz_prefetch(plane->scales + slot * plane->side_stride);
+}
+
+/// The slots that a walk has met: a bit each, and a list of them in the order they came, by which the bits are cleared
+/// without looking at all of them.
+typedef struct vz_visited {
+  uint64_t *bits;
+  /// Slots there are bits for. Others count as met: they came into being after the walk began.
+  uint32_t slots;
+  /// [log_max + VZ_DEGREE_MAX]. When it is full it begins anew, and `overflows` says so. What was added last, and the two
+  /// batches before, stay where they are.
+  uint32_t *log;
+  size_t log_count;
+  bool overflows;
+} vz_visited;
+
+/// The most links of a node, and what the log holds before it begins anew.
+enum { VZ_DEGREE_MAX = 128, VZ_LOG_MAX = 16384 };
+
+/// Adds `slot`; false when it was there.
+static inline bool vz_visit(vz_visited *visited, uint32_t slot) {
+  if (slot >= visited->slots) return false;
+  uint64_t *word = visited->bits + (slot >> 6), bit = (uint64_t)1 << (slot & 63);
+  bool is_new = !(*word & bit);
+  *word |= bit;
+  if (visited->log_count >= VZ_LOG_MAX) visited->log_count = 0, visited->overflows = true;
+  visited->log[visited->log_count] = slot;
+  visited->log_count += is_new;
+  return is_new;
+}
+
+/// Some slots, which lie in a log.
+typedef struct vz_batch {
+  const uint32_t *slots;
+  size_t count;
+} vz_batch;
+
+/// A hop of a walk in one call: scores the rows of `ready` and keeps those below `bound`, as `vz_score_below` does; then
+/// takes those of a node's links that were not visited, marks them as visited and asks for their rows.
+///
+/// - links: [degree], at most VZ_DEGREE_MAX, UINT32_MAX where none is left; writers may store other slots meanwhile. NULL
+///   = no node.
+/// - kept, distances: room for `ready.count`.
+/// - gathered: written; the batch lies in the log, and the one before it stays valid, too.
+///
+/// Returns how many were kept.
+size_t vz_hop(const vz_plane *plane, const vz_query *query, vz_batch ready, float bound, uint32_t *kept,
+              float *distances, const uint32_t *VZ_NULLABLE links, size_t degree, vz_visited *visited,
+              vz_batch *gathered);
 
 #if defined(__clang__)
 #pragma clang assume_nonnull end

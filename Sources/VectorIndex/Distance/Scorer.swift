@@ -26,9 +26,8 @@ struct Scorer: @unchecked Sendable {
   let width: Int
   /// Whether sums are squared distances already.
   private let sumsAreDistances: Bool
-  private let plane: UnsafePointer<vz_plane>
+  let plane: UnsafePointer<vz_plane>
   private let rows: UnsafeRawPointer
-  private let sides: UnsafePointer<RowSide>
 
   /// - kernel: of `kernels`, what sums a query of `form` against the plane's rows.
   init(_ rowPlane: RowPlane, form: QueryForm, kernels: DistanceKernels) {
@@ -38,12 +37,11 @@ struct Scorer: @unchecked Sendable {
     width = rowPlane.width
     sumsAreDistances = rowPlane.format == .f32 && metric == .l2
     rows = UnsafeRawPointer(rowPlane.rows)
-    sides = UnsafePointer(rowPlane.sides)
     let plane = UnsafeMutablePointer<vz_plane>.allocate(capacity: 1)
     plane.initialize(
       to: vz_plane(
-        rows: rowPlane.rows, sides: UnsafeRawPointer(rowPlane.sides).assumingMemoryBound(to: Float.self),
-        width: rowPlane.width, sum: kernels.sum(of: rowPlane.format, form: form, metric: metric)))
+        rows: rowPlane.rows, row_bytes: rowPlane.rowBytes, scales: rowPlane.scales, biases: rowPlane.biases,
+        side_stride: rowPlane.sideStride, width: rowPlane.width, sum: kernels.sum(of: rowPlane.format, form: form, metric: metric)))
     self.plane = UnsafePointer(plane)
   }
 
@@ -80,9 +78,10 @@ extension Scorer {
   /// - numbers: `[width]`, 64-byte aligned: where the row's numbers go if the kernel cannot read them in place.
   @inline(__always)
   func prepare(row slot: UInt32, format: RowFormat, numbers: UnsafeMutablePointer<Float>) -> vz_query {
-    let side = sides[Int(slot)]
-    var made = constants(inverseLength: side.scale, squaredLength: side.bias)
-    if metric != .cosine { made.factor *= side.scale }
+    let place = Int(slot) * plane.pointee.side_stride
+    let scale = plane.pointee.scales[place]
+    var made = constants(inverseLength: scale, squaredLength: plane.pointee.biases?[place] ?? 0)
+    if metric != .cosine { made.factor *= scale }
     if format == .f16 {
       format.readNumbers(row(slot), width, times: 1, to: numbers)
       made.numbers = UnsafeRawPointer(numbers)
@@ -132,27 +131,37 @@ extension Scorer {
   func score(
     _ query: UnsafePointer<vz_query>, slots: UnsafeMutablePointer<UInt32>, count: Int, below bound: Float,
     into distances: UnsafeMutablePointer<Float>
-  ) -> Int { vz_score_below(plane, query, slots, count, bound, distances) }
+  ) -> Int { vz_score_below(plane, query, slots, count, bound, slots, distances) }
+
+  /// A hop of a walk: scores what is ready as above, and takes the links of the next node that were not visited. One crossing
+  /// into C.
+  ///
+  /// - ready: scored; those kept go to `kept` and `distances`, which have room for them.
+  /// - links: `[degree]`, the next node's; nil = there is none.
+  /// - gathered: those of the links that were not visited. Their rows are asked for.
+  /// - Returns: how many were kept.
+  @inline(__always)
+  func hop(
+    _ query: UnsafePointer<vz_query>, ready: vz_batch, below bound: Float, kept: UnsafeMutablePointer<UInt32>,
+    distances: UnsafeMutablePointer<Float>, links: Graph.Links?, degree: Int, _ visited: borrowing VisitedSet,
+    _ gathered: inout vz_batch
+  ) -> Int {
+    // An atomic is laid out as its value; C loads it atomically, too.
+    let links = UnsafeRawPointer(links)?.assumingMemoryBound(to: UInt32.self)
+    return vz_hop(plane, query, ready, bound, kept, distances, links, degree, visited.state, &gathered)
+  }
 
   /// Scores `query` against the rows `first..<first + count`.
   func scoreRange(
     _ query: UnsafePointer<vz_query>, first: Int, count: Int, into distances: UnsafeMutablePointer<Float>
-  ) { vz_score_range(plane, query, rowBytes, first, count, distances) }
+  ) { vz_score_range(plane, query, first, count, distances) }
 
   @inline(__always)
   func row(_ slot: UInt32) -> UnsafeRawPointer { rows + Int(slot) * rowBytes }
 
   /// Asks for all cache lines of a row, and for its side.
   @inline(__always)
-  func prefetch(_ slot: UInt32) {
-    let start = row(slot)
-    var offset = 0
-    while offset < rowBytes {
-      vz_prefetch(start + offset)
-      offset &+= 64
-    }
-    vz_prefetch(UnsafeRawPointer(sides + Int(slot)))
-  }
+  func prefetch(_ slot: UInt32) { vz_prefetch_row(plane, slot) }
 }
 
 extension Metric {

@@ -61,7 +61,7 @@ package final class FrozenIndex: Sendable {
       target.copyMemory(from: UnsafeRawPointer(index.store.fine.rows) + range.lowerBound, byteCount: range.count)
       wipeRemoved(range, cellBytes: index.store.fine.rowBytes, in: destination)
     case .sides:
-      target.copyMemory(from: UnsafeRawPointer(index.store.fine.sides) + range.lowerBound, byteCount: range.count)
+      target.copyMemory(from: UnsafeRawPointer(index.store.fine.pairs) + range.lowerBound, byteCount: range.count)
       wipeRemoved(range, cellBytes: MemoryLayout<RowSide>.stride, in: destination)
     case .groundLinks:
       // The writer is held, so the links stand still.

@@ -40,7 +40,7 @@ extension HNSWIndex {
     let layers = try restoreNodes(slots: slots, rows: Int(header.rows), byteCount, load)
     try load(.vectors, UnsafeMutableRawBufferPointer(start: store.fine.rows, count: slots * store.fine.rowBytes))
     if configuration.storage != .f32 {
-      let sides = UnsafeMutableRawPointer(store.fine.sides)
+      let sides = store.fine.pairs
       try load(.sides, UnsafeMutableRawBufferPointer(start: sides, count: slots * MemoryLayout<RowSide>.stride))
     }
     let ground = UnsafeMutableRawPointer(graph.groundLinks(of: 0))

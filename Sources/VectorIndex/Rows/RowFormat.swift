@@ -42,6 +42,9 @@ enum RowFormat: Sendable {
     }
   }
 
+  /// Floats beside a row: its scale, and its bias where there is one or where it is saved.
+  func sideFloats(metric: Metric) -> Int { self == .int4 && metric != .l2 ? 1 : 2 }
+
   static func padded(_ dimension: Int, to multiple: Int) -> Int { (dimension + multiple - 1) / multiple * multiple }
 }
 

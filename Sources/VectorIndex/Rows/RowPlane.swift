@@ -5,6 +5,9 @@
 internal import CVectorKernels
 
 /// Rows in one format, by slot, and their sides.
+///
+/// Sides are pairs, as snapshots hold them. Those of 4-bit codes are not saved, and the metrics that need no bias do without: the
+/// fewer bytes lie beside the codes, the more of them a cache holds while a search walks.
 final class RowPlane: @unchecked Sendable {
   // Proof of Sendable: pointers are constant; a row is written by the one writer before it can be reached.
 
@@ -14,7 +17,12 @@ final class RowPlane: @unchecked Sendable {
   let rowBytes: Int
   let metric: Metric
   let rows: UnsafeMutableRawPointer
-  let sides: UnsafeMutablePointer<RowSide>
+  /// `[slot · sideStride]`.
+  let scales: UnsafeMutablePointer<Float>
+  /// `[slot · sideStride]`; nil where all of them are 0 and not kept.
+  let biases: UnsafeMutablePointer<Float>?
+  /// 2 where sides are pairs, 1 where a scale stands alone.
+  let sideStride: Int
   private let rowMemory: ReservedMemory
   private let sideMemory: ReservedMemory
 
@@ -25,9 +33,11 @@ final class RowPlane: @unchecked Sendable {
     width = format.width(ofDimension: dimension)
     rowBytes = format.rowBytes(width: width)
     rowMemory = try memory.makeArray(slotBytes: rowBytes)
-    sideMemory = try memory.makeArray(slotBytes: MemoryLayout<RowSide>.stride)
+    sideStride = format.sideFloats(metric: metric)
+    sideMemory = try memory.makeArray(slotBytes: sideStride * MemoryLayout<Float>.stride)
     rows = rowMemory.base
-    sides = sideMemory.base.bindMemory(to: RowSide.self, capacity: memory.slotsMax)
+    scales = sideMemory.base.bindMemory(to: Float.self, capacity: memory.slotsMax * sideStride)
+    biases = sideStride == 2 ? scales + 1 : nil
   }
 
   var bytes: Int { rowMemory.committedBytes + sideMemory.committedBytes }
@@ -35,17 +45,35 @@ final class RowPlane: @unchecked Sendable {
   @inline(__always)
   func row(_ slot: UInt32) -> UnsafeMutableRawPointer { rows + Int(slot) * rowBytes }
 
+  subscript(side slot: UInt32) -> RowSide {
+    get {
+      let place = Int(slot) * sideStride
+      return RowSide(scale: scales[place], bias: biases?[place] ?? 0)
+    }
+    set {
+      let place = Int(slot) * sideStride
+      scales[place] = newValue.scale
+      biases?[place] = newValue.bias
+    }
+  }
+
+  /// `[slot]` pairs, for snapshots.
+  var pairs: UnsafeMutableRawPointer {
+    precondition(sideStride == 2, "sides that stand alone are not saved")
+    return UnsafeMutableRawPointer(scales)
+  }
+
   /// Writes a whole row, padding included: a reused slot has an older row in it.
   ///
   /// - vector: `[width]`, zero from the dimension on.
   func write(_ vector: UnsafePointer<Float>, inverseLength: Float, to slot: UInt32) {
-    sides[Int(slot)] = format.encode(
+    self[side: slot] = format.encode(
       vector, inverseLength: inverseLength, dimension: dimension, width: width, metric: metric, into: row(slot))
   }
 
   /// The vector that a row stands for: `[width]`.
   func decode(_ slot: UInt32, into vector: UnsafeMutablePointer<Float>) {
-    format.decode(row(slot), side: sides[Int(slot)], width: width, metric: metric, into: vector)
+    format.decode(row(slot), side: self[side: slot], width: width, metric: metric, into: vector)
   }
 
   /// Whether a row that came from outside is one that ``write(_:inverseLength:to:)`` could have written. Zeroes its padding.
@@ -53,7 +81,7 @@ final class RowPlane: @unchecked Sendable {
     let used = format.rowBytes(width: dimension)
     (row(slot) + used).initializeMemory(as: UInt8.self, repeating: 0, count: rowBytes - used)
     guard format.isSound(row(slot), width: width) else { return false }
-    let side = sides[Int(slot)]
+    let side = self[side: slot]
     if format == .f32 { return true }
     let unit = metric == .cosine ? side.bias : side.scale
     return unit.isFinite && unit > 0 && format.fineSide(row(slot), width: width, unit: unit, metric: metric) == side
@@ -61,6 +89,6 @@ final class RowPlane: @unchecked Sendable {
 
   func wipe(_ slot: UInt32) {
     row(slot).initializeMemory(as: UInt8.self, repeating: 0, count: rowBytes)
-    sides[Int(slot)] = RowSide(scale: 0, bias: 0)
+    self[side: slot] = RowSide(scale: 0, bias: 0)
   }
 }

@@ -20,11 +20,11 @@ public struct SearchScratch: ~Copyable {
   /// The vector as the walk's kernel takes it, and as the answer's does.
   let walkQuery: UnsafeMutablePointer<vz_query>
   let answerQuery: UnsafeMutablePointer<vz_query>
-  /// The neighbours that wait to be scored, those being gathered, and distances: room for a block of a range scan.
+  /// What is scored at once, or kept of it, and its distances: room for a block of a range scan.
   let batchSlots: UnsafeMutablePointer<UInt32>
-  let comingSlots: UnsafeMutablePointer<UInt32>
-  let gatheredSlots: UnsafeMutablePointer<UInt32>
   let batchDistances: UnsafeMutablePointer<Float>
+  /// `[1]`: where a walk begins.
+  let entrySlot: UnsafeMutablePointer<UInt32>
   /// The results of the last search.
   var hitSlots: UnsafeMutablePointer<UInt32>
   var hitDistances: UnsafeMutablePointer<Float>
@@ -58,9 +58,8 @@ public struct SearchScratch: ~Copyable {
     walkQuery = .allocate(capacity: 1)
     answerQuery = .allocate(capacity: 1)
     batchSlots = .allocate(capacity: Self.batchMax)
-    comingSlots = .allocate(capacity: Self.batchMax)
-    gatheredSlots = .allocate(capacity: Self.batchMax)
     batchDistances = .allocate(capacity: Self.batchMax)
+    entrySlot = .allocate(capacity: 1)
     hitCapacity = 128
     hitSlots = .allocate(capacity: hitCapacity)
     hitDistances = .allocate(capacity: hitCapacity)
@@ -73,9 +72,8 @@ public struct SearchScratch: ~Copyable {
     walkQuery.deallocate()
     answerQuery.deallocate()
     batchSlots.deallocate()
-    comingSlots.deallocate()
-    gatheredSlots.deallocate()
     batchDistances.deallocate()
+    entrySlot.deallocate()
     hitSlots.deallocate()
     hitDistances.deallocate()
   }

@@ -132,62 +132,48 @@ struct Traversal {
     var hiddenCount = 0
     let degreeMax = graph.degreeMax(onLayer: layer)
 
-    // The batch that is being gathered, the one whose rows are on their way, and the one whose rows are there.
-    var gathered = scratch.gatheredSlots
-    var coming = scratch.comingSlots
-    var comingCount = 0
-    var ready = scratch.batchSlots
-    var readyCount = 1
-    ready[0] = entry
+    // The batch whose rows are on their way, and the one whose rows are there.
+    var coming = vz_batch(slots: scratch.batchSlots, count: 0)
+    var ready = vz_batch(slots: scratch.entrySlot, count: 1)
+    scratch.entrySlot[0] = entry
     _ = scratch.visited.insert(entry)
+    let kept = scratch.batchSlots
+    let distances = scratch.batchDistances
 
     while true {
       // The nearest unexpanded candidate [c]: its links are asked for now and read after the next batch was scored.
-      var next: UInt32?
+      var links: Graph.Links?
       if let candidate = scratch.frontier.takeNearest(below: Candidate.pack(bound, .max)) {
-        next = Candidate.slot(candidate)
         scratch.nodesExpanded &+= 1
-        prefetch(graph.links(of: Candidate.slot(candidate), layer: layer))
-      } else if readyCount == 0, comingCount == 0 {
+        let next = graph.links(of: Candidate.slot(candidate), layer: layer)
+        prefetch(next)
+        links = next
+      } else if ready.count == 0, coming.count == 0 {
         return
       }
 
-      if readyCount > 0 {
-        let distances = scratch.batchDistances
-        let kept = scorer.score(query, slots: ready, count: readyCount, below: bound, into: distances)
-        scratch.distancesComputed &+= readyCount
-        for i in 0..<kept {
-          let candidate = Candidate.pack(distances[i], ready[i])
-          if candidate < scratch.nearest.bound {
-            if let version, !store.isVisible(ready[i], at: version) {
-              hiddenCount &+= 1
-              guard hiddenCount < Self.hiddenMax else {
-                scratch.isAbandoned = true
-                return
-              }
-            } else {
-              scratch.nearest.insert(candidate)
+      var gathered = vz_batch(slots: kept, count: 0)
+      let keptCount = scorer.hop(
+        query, ready: ready, below: bound, kept: kept, distances: distances, links: links, degree: degreeMax,
+        scratch.visited, &gathered)
+      scratch.distancesComputed &+= ready.count
+      for i in 0..<keptCount {
+        let candidate = Candidate.pack(distances[i], kept[i])
+        if candidate < scratch.nearest.bound {
+          if let version, !store.isVisible(kept[i], at: version) {
+            hiddenCount &+= 1
+            guard hiddenCount < Self.hiddenMax else {
+              scratch.isAbandoned = true
+              return
             }
+          } else {
+            scratch.nearest.insert(candidate)
           }
-          scratch.frontier.insert(candidate)
         }
-        bound = rule.bound(scratch.nearest)
+        scratch.frontier.insert(candidate)
       }
-
-      var gatheredCount = 0
-      if let next {
-        let links = graph.links(of: next, layer: layer)
-        for i in 0..<degreeMax {
-          // Pairs with the releasing stores of `setLinks` and `connect`.
-          let neighbour = links[i].load(ordering: .acquiring)
-          if neighbour == Graph.none { break }
-          gathered[gatheredCount] = neighbour
-          gatheredCount &+= scratch.visited.insert(neighbour) ? 1 : 0
-        }
-        for i in 0..<gatheredCount { scorer.prefetch(gathered[i]) }
-      }
-      (ready, coming, gathered) = (coming, gathered, ready)
-      (readyCount, comingCount) = (comingCount, gatheredCount)
+      bound = rule.bound(scratch.nearest)
+      (ready, coming) = (coming, gathered)
     }
   }
 

@@ -32,9 +32,9 @@ extension HNSWConfiguration {
   /// Bytes a slot, array by array: those of VectorStore and Graph.
   var slotArrays: [Int] {
     let fine = storage.fineFormat
-    var arrays = [fine.rowBytes(width: fine.width(ofDimension: dimension)), MemoryLayout<RowSide>.stride]
+    var arrays = [fine.rowBytes(width: fine.width(ofDimension: dimension)), fine.sideFloats(metric: metric) * 4]
     if let codes = storage.codeFormat {
-      arrays += [codes.rowBytes(width: codes.width(ofDimension: dimension)), MemoryLayout<RowSide>.stride]
+      arrays += [codes.rowBytes(width: codes.width(ofDimension: dimension)), codes.sideFloats(metric: metric) * 4]
     }
     return arrays + [
       VectorStore.lifetimeBytes, recordIDKind.cellBytes, Graph.stride(ofDegree: groundDegreeMax) * 4, upperSlotBytes,

@@ -198,7 +198,7 @@ extension VectorStore {
 
   /// 1 / length of what a row stands for, under cosine.
   func inverseLength(_ slot: UInt32) -> Float {
-    let side = fine.sides[Int(slot)]
+    let side = fine[side: slot]
     return fine.format == .f32 ? side.scale : min(side.scale / side.bias, .greatestFiniteMagnitude)
   }
 
@@ -261,10 +261,10 @@ extension VectorStore {
     switch VectorCheck(UnsafeBufferPointer(start: vector, count: dimension)) {
     case .notFinite: return false
     case .zero where metric == .cosine: return false
-    case .zero: if fine.format == .f32 { fine.sides[Int(slot)] = RowSide(scale: 1, bias: 0) }
+    case .zero: if fine.format == .f32 { fine[side: slot] = RowSide(scale: 1, bias: 0) }
     case .ordinary(let inverseLength):
       let scale = metric == .cosine ? inverseLength : 1
-      if fine.format == .f32 { fine.sides[Int(slot)] = RowSide(scale: scale, bias: 0) }
+      if fine.format == .f32 { fine[side: slot] = RowSide(scale: scale, bias: 0) }
     }
     writeCodes(slot, of: vector)
     return true
