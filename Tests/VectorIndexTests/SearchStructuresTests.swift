@@ -1,7 +1,7 @@
 // The list of nearest, the frontier, the visited set and the id table, each against a slow twin.
 
-import TestSupport
 import CVectorKernels
+import TestSupport
 import Testing
 
 @testable import VectorIndex

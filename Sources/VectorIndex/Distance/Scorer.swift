@@ -41,7 +41,8 @@ struct Scorer: @unchecked Sendable {
     plane.initialize(
       to: vz_plane(
         rows: rowPlane.rows, row_bytes: rowPlane.rowBytes, scales: rowPlane.scales, biases: rowPlane.biases,
-        side_stride: rowPlane.sideStride, width: rowPlane.width, sum: kernels.sum(of: rowPlane.format, form: form, metric: metric)))
+        side_stride: rowPlane.sideStride, width: rowPlane.width,
+        sum: kernels.sum(of: rowPlane.format, form: form, metric: metric)))
     self.plane = UnsafePointer(plane)
   }
 
