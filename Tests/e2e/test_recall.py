@@ -95,7 +95,9 @@ def test_the_command_line_asks_for_a_recall(sample_engine: Engine) -> None:
         return int(json.loads(done.stdout)["distances_computed"])
 
     # The sample's index was made without a word about recall.
-    assert distances("--recall", "0.8") < distances() == distances("--recall", "0.95") < distances("--recall", "0.999")
+    low, high = distances("--recall", "0.8"), distances("--recall", "0.999")
+    assert low <= distances() == distances("--recall", "0.95") <= high
+    assert low < high
     for options, words in (
         (("--recall", "0.95", "--ef", "100"), ("0.95", "100", "give one")),
         (("--recall", "0.95", "--exact"), ("0.95", "exact", "give one")),
@@ -148,6 +150,28 @@ def test_what_cannot_be_calibrated_is_refused(
     for word in words:
         assert word in done.stderr
     assert not list(tmp_path.rglob("*.vzs"))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.5, "is 0.5; it must be from 0.8 to 0.999"),
+        (1, "is 1.0; it must be from 0.8 to 0.999"),
+        ("most", 'is "most"; it must be a number'),
+    ],
+)
+def test_a_recall_target_in_the_file_is_read(tmp_path: pathlib.Path, value: float | str, words: str) -> None:
+    file = tmp_path / "settings.json"
+    settings = {"table": "t", "metric": "l2", "postgres": "host=127.0.0.1", "data_dir": str(tmp_path / "data")}
+    file.write_text(json.dumps(settings | {"recall_target": value}))
+    done = vizinho("rebuild", "--config", file)
+    assert done.returncode > 0
+    assert f'--recall-target (VIZINHO_RECALL_TARGET, "recall_target" in the file) {words}' in done.stderr
+    # The file's and the option's own key together are too much.
+    file.write_text(json.dumps(settings | {"recall_target": 0.9}))
+    done = vizinho("rebuild", "--config", file, "--ef", "100")
+    assert done.returncode > 0
+    assert "are both given" in done.stderr
 
 
 def test_a_table_that_cannot_fit_is_refused_before_it_is_read(database: str, tmp_path: pathlib.Path) -> None:
