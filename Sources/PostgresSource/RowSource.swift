@@ -52,15 +52,25 @@ public struct QuerySource: Hashable, Sendable {
   public var sql: String
   /// The result's columns whose values name a row.
   public var keyColumns: [String]
-  /// The result's column with the vectors.
-  public var vectorColumn: String
+  /// The result's column with the vectors. Nil: the only one of type `vector` or `halfvec`.
+  public var vectorColumn: String?
   /// The vectors' dimension. Nil: as the column's type says it, else as the first row has it.
   public var dimension: Int?
 
-  public init(_ sql: String, keyColumns: [String], vectorColumn: String, dimension: Int? = nil) {
+  public init(_ sql: String, keyColumns: [String], vectorColumn: String? = nil, dimension: Int? = nil) {
     self.sql = sql
     self.keyColumns = keyColumns
     self.vectorColumn = vectorColumn
     self.dimension = dimension
+  }
+
+  /// A query for its vectors alone, whose rows have no names: they are numbered as they come. Its column with the vectors is the
+  /// only one of type `vector` or `halfvec`.
+  /// - rowsMax: no more of its rows are read.
+  public static func vectors(of sql: String, rowsMax: Int) -> QuerySource {
+    let number = "vizinho_row_number"
+    let source = QuerySource(sql, keyColumns: [])
+    return QuerySource(
+      "SELECT *, row_number() OVER () AS \(number) FROM \(source.fromClause) LIMIT \(rowsMax)", keyColumns: [number])
   }
 }

@@ -44,6 +44,9 @@ public struct SourceDescription: Hashable, Sendable {
   public var leaves: [Leaf]
   /// About how many rows there are. For a table: without its filter. From the statistics, else from the size.
   public var estimatedRows: Int
+  /// Whether ``estimatedRows`` is what Postgres has counted (by ANALYZE or VACUUM) of a table of which all rows are read: not a
+  /// guess from its size, and not of a filter or a query. Rows whose vector is NULL are among them.
+  public var isEstimateCounted: Bool
   /// As the server numbers itself: 180004 is 18.4.
   public var serverVersion: Int
   public var pgvectorVersion: String

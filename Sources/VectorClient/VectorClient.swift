@@ -87,32 +87,40 @@ public final class VectorClient: Sendable {
   /// The nearest rows to each of some vectors.
   /// - Parameters:
   ///   - vectors: `[queries][dimension]`.
-  ///   - effort: the size of the candidate list; 0 = the collection's default.
+  ///   - recall: the share of the `k` nearest that is to be found, on average over queries, from 0.8 to 0.999, in steps of
+  ///     1/10,000; nil = the collection's default. It stands alone: beside `effort` or `exact` it is refused.
+  ///   - effort: the size of the candidate list, in the place of a recall; 0 = none given.
   ///   - exact: whether to scan every row.
   ///   - elementType: how the vectors travel. `.float16` halves their bytes and rounds them.
   public func search(
-    _ collection: String, vectors: [[Float]], k: Int, effort: Int = 0, exact: Bool = false,
+    _ collection: String, vectors: [[Float]], k: Int, recall: Double? = nil, effort: Int = 0, exact: Bool = false,
     as elementType: ElementType = .float32, timeout: Duration? = nil
   ) async throws(VectorClientError) -> SearchReply {
+    let target = try Self.recallTarget(recall, effort: effort, exact: exact)
     guard let packed = QueryVectors(vectors, as: elementType) else {
       throw VectorClientError(.invalidRequest, "the vectors of one request must have the same number of dimensions")
     }
     try checkName(collection)
     return try await ask(
-      SearchRequest(collection: collection, vectors: packed, k: k, effort: effort, isExact: exact), timeout)
+      SearchRequest(
+        collection: collection, vectors: packed, k: k, effort: effort, recallTarget: target, isExact: exact), timeout)
   }
 
   /// The nearest rows to each of some rows of the collection.
+  ///
+  /// Otherwise as ``search(_:vectors:k:recall:effort:exact:as:timeout:)``.
   /// - Parameter includesSelf: whether a row may be among its own results.
   public func search(
-    _ collection: String, ids: [RecordID], k: Int, effort: Int = 0, exact: Bool = false, includesSelf: Bool = false,
-    timeout: Duration? = nil
+    _ collection: String, ids: [RecordID], k: Int, recall: Double? = nil, effort: Int = 0, exact: Bool = false,
+    includesSelf: Bool = false, timeout: Duration? = nil
   ) async throws(VectorClientError) -> SearchReply {
+    let target = try Self.recallTarget(recall, effort: effort, exact: exact)
     try checkName(collection)
     try checkIDs(ids)
     return try await ask(
       SearchByIDRequest(
-        collection: collection, ids: ids, k: k, effort: effort, isExact: exact, includesSelf: includesSelf), timeout)
+        collection: collection, ids: ids, k: k, effort: effort, recallTarget: target, isExact: exact,
+        includesSelf: includesSelf), timeout)
   }
 
   /// The vectors of some rows; nil for a row that is not there.
@@ -148,6 +156,29 @@ public final class VectorClient: Sendable {
   ) async throws(VectorClientError) -> Reply {
     try await connection.ask(
       request, bodyBytesMax: welcome.limits.frameBytesMax, timeout: timeout ?? requestTimeout)
+  }
+
+  /// A recall as it travels.
+  private static func recallTarget(
+    _ recall: Double?, effort: Int, exact: Bool
+  ) throws(VectorClientError) -> RecallTarget? {
+    guard let recall else { return nil }
+    guard let target = RecallTarget(recall) else {
+      throw VectorClientError(
+        .invalidRequest,
+        "the recall is \(recall); it must be from \(RecallTarget.range.lowerBound) to \(RecallTarget.range.upperBound), "
+          + "and an exact search finds all")
+    }
+    guard effort == 0 else {
+      throw VectorClientError(
+        .invalidRequest,
+        "a recall of \(recall) and an ef of \(effort) were both given; the one decides the other, so give one")
+    }
+    guard !exact else {
+      throw VectorClientError(
+        .invalidRequest, "a recall of \(recall) was given for an exact search, which finds all; give one of them")
+    }
+    return target
   }
 
   private func checkName(_ collection: String) throws(VectorClientError) {

@@ -17,6 +17,8 @@ public struct ServerError: Error, Hashable, Sendable, CustomStringConvertible {
     public static let cannotListen = Code(rawValue: "cannotListen")
     /// The listening socket ended while the server was meant to run.
     public static let listenerEnded = Code(rawValue: "listenerEnded")
+    /// What a rebuild would read does not fit the memory that this process may have.
+    public static let notEnoughMemory = Code(rawValue: "notEnoughMemory")
   }
 
   public var code: Code

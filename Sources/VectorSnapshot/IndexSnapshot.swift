@@ -45,7 +45,7 @@ public enum IndexSnapshot {
     let storage = index.configuration.storage
     return try index.withFrozen { frozen throws(SnapshotError) in
       try publisher.publish(
-        metadata: metadata(index.configuration, frozen.header, origin),
+        metadata: metadata(index.configuration, frozen.header, frozen.recallCurve, origin),
         sections: IndexPart.parts(of: storage).map { part in
           SnapshotSection(
             id: part.sectionID, elementSize: part.elementSize(of: storage), byteCount: frozen.byteCount(of: part),
@@ -67,6 +67,7 @@ public enum IndexSnapshot {
       slots: file.require(.slots), rows: file.require(.rows), entrySlot: narrow(file, .entrySlot),
       entryLayer: narrow(file, .entryLayer), insertions: file.require(.insertions))
     let origin = try origin(of: file)
+    let curve = try recallCurve(of: file)
     for part in IndexPart.parts(of: configuration.storage) where file.section(part.sectionID) == nil {
       throw file.missing(part.sectionID)
     }
@@ -75,6 +76,7 @@ public enum IndexSnapshot {
         configuration: configuration, header: header, threads: threads,
         byteCount: { file.section($0.sectionID)?.byteCount ?? 0 },
         load: { part, buffer in try file.load(part.sectionID, into: buffer, threads: threads) })
+      if let curve { index.setRecallCurve(curve) }
       return (index, origin)
     } catch let error as SnapshotError {
       throw error
@@ -104,10 +106,11 @@ public enum IndexSnapshot {
     guard let kind = UInt8(exactly: try file.require(.recordIDKind)).flatMap(RecordIDKind.init) else {
       throw file.unusable("this program does not know its kind of record ids; use a newer one")
     }
-    let configuration = try HNSWConfiguration(
+    var configuration = try HNSWConfiguration(
       dimension: int(file, .dimension), metric: metric, recordIDKind: kind, storage: storage,
       connectivity: int(file, .connectivity), constructionEffort: int(file, .constructionEffort),
       searchEffort: int(file, .searchEffort), seed: file.require(.seed))
+    if let target = try file.optional(.recallTarget) { configuration.recallTarget = Float(target) }
     do throws(IndexError) {
       try configuration.validate()
     } catch {
@@ -116,8 +119,18 @@ public enum IndexSnapshot {
     return configuration
   }
 
+  /// What its calibration measured; nil when the index was never calibrated, or the file is older than that.
+  private static func recallCurve(of file: SnapshotFile) throws(SnapshotError) -> RecallCurve? {
+    guard let bytes = try file.optional(.recallCurve) else { return nil }
+    do throws(IndexError) {
+      return try RecallCurve(decoding: bytes)
+    } catch {
+      throw file.unusable("its metadata \"\(SnapshotMetadataKey.recallCurve.name)\" is no such thing: \(error)")
+    }
+  }
+
   private static func metadata(
-    _ configuration: HNSWConfiguration, _ header: IndexPartsHeader, _ origin: SnapshotOrigin
+    _ configuration: HNSWConfiguration, _ header: IndexPartsHeader, _ curve: RecallCurve?, _ origin: SnapshotOrigin
   ) -> SnapshotMetadata {
     var metadata = SnapshotMetadata()
     metadata[.collection] = origin.collection
@@ -133,7 +146,9 @@ public enum IndexSnapshot {
     metadata[.dimension] = UInt64(configuration.dimension)
     metadata[.connectivity] = UInt64(configuration.connectivity)
     metadata[.constructionEffort] = UInt64(configuration.constructionEffort)
+    metadata[.recallTarget] = configuration.recallTargetDecimal
     metadata[.searchEffort] = UInt64(configuration.searchEffort)
+    metadata[.recallCurve] = curve?.encoded()
     metadata[.seed] = configuration.seed
     metadata[.slots] = header.slots
     metadata[.rows] = header.rows
@@ -166,6 +181,14 @@ extension SnapshotMetadataKey where Value == String {
   static let writer = Self("writer")
   static let storage = Self("storage")
   static let metric = Self("metric")
+}
+
+extension SnapshotMetadataKey where Value == Double {
+  static let recallTarget = Self("recall_target")
+}
+
+extension SnapshotMetadataKey where Value == [UInt8] {
+  static let recallCurve = Self("recall_curve")
 }
 
 extension SnapshotMetadataKey where Value == Int64 {

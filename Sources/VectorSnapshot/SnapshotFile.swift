@@ -88,6 +88,13 @@ public final class SnapshotFile: Sendable {
     }
     return value
   }
+
+  /// The metadata value, or nil when there is none of that name: files of earlier releases lack what was added since.
+  /// - Throws: ``SnapshotError/Code/unexpectedMetadata`` when there is one of another type.
+  public func optional<Value>(_ key: SnapshotMetadataKey<Value>) throws(SnapshotError) -> Value? {
+    guard metadata.entries.contains(where: { $0.name == key.name }) else { return nil }
+    return try require(key)
+  }
 }
 
 extension SnapshotFile {

@@ -33,6 +33,7 @@ public struct WireError: Error, Hashable, Sendable, CustomStringConvertible {
     public static let handshakeTimeout = Code(rawValue: 25)
     public static let stalled = Code(rawValue: 26)
     public static let replyTooLarge = Code(rawValue: 27)
+    public static let invalidRecallTarget = Code(rawValue: 28)
     public static let `internal` = Code(rawValue: 30)
 
     /// Every code of this version with its name in the document, in ascending order.
@@ -46,7 +47,7 @@ public struct WireError: Error, Hashable, Sendable, CustomStringConvertible {
       (.recordIDMismatch, "recordIDMismatch"), (.deadlineExceeded, "deadlineExceeded"), (.cancelled, "cancelled"),
       (.overloaded, "overloaded"), (.shuttingDown, "shuttingDown"), (.connectionLimit, "connectionLimit"),
       (.handshakeTimeout, "handshakeTimeout"), (.stalled, "stalled"), (.replyTooLarge, "replyTooLarge"),
-      (.internal, "internal"),
+      (.invalidRecallTarget, "invalidRecallTarget"), (.internal, "internal"),
     ]
 
     public var description: String {

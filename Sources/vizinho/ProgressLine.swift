@@ -21,6 +21,7 @@ struct ProgressLine {
       switch progress {
       case .reading(let rows, let estimated): ("reading", rows, max(rows, estimated))
       case .linking(let rows, let total): ("linking", rows, total)
+      case .calibrating: ("calibrating", 0, 0)
       case .saving: ("saving", 0, 0)
       }
     if name != phase {
@@ -48,20 +49,11 @@ struct ProgressLine {
     let width = 24
     let filled = min(width, done * width / total)
     let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled)
-    var text = "\(name)  [\(bar)]  \(done * 100 / total) %  \(grouped(done)) of \(grouped(total)) rows"
+    var text = "\(name)  [\(bar)]  \(done * 100 / total) %  \(done.grouped) of \(total.grouped) rows"
     guard done > 0, seconds > 0.1 else { return text }
     let rate = Double(done) / seconds
     let left = Int((Double(total - done) / rate).rounded(.up))
-    text += "  \(grouped(Int(rate))) rows/s  \(left / 60):\(left % 60 < 10 ? "0" : "")\(left % 60) left"
+    text += "  \(Int(rate).grouped) rows/s  \(left / 60):\(left % 60 < 10 ? "0" : "")\(left % 60) left"
     return text
-  }
-
-  /// `86,694`
-  static func grouped(_ number: Int) -> String {
-    let digits = Array(String(number))
-    return String(
-      digits.enumerated().flatMap { i, digit in
-        i > 0 && (digits.count - i) % 3 == 0 ? [",", digit] : [digit]
-      })
   }
 }

@@ -17,7 +17,7 @@ struct QueryCommand: AsyncParsableCommand {
 
       EXAMPLE:
         vizinho query
-        vizinho query --collection documents --id 42 --k 5
+        vizinho query --collection documents --id 42 --k 5 --recall 0.99
         vizinho query --collection documents --vector "[0.1, -0.2, 0.3]" --exact
       """)
 
@@ -28,8 +28,11 @@ struct QueryCommand: AsyncParsableCommand {
   // Ids may be negative.
   @Option(parsing: .unconditional, help: "The id of a row whose neighbours are wanted.") var id: String?
   @Option(name: .customLong("k"), help: "How many rows.") var k = 10
+  @Option(help: "The share of the nearest that is to be found, 0.8 to 0.999. Default: the collection's.")
+  var recall: Double?
   @Option(
-    name: [.customLong("ef"), .customLong("search-effort")], help: "Candidates kept; 0 = the collection's default.")
+    name: [.customLong("ef"), .customLong("search-effort")],
+    help: "Candidates kept, in the place of a recall; 0 = none given.")
   var effort = 0
   @Flag(help: "Scan every row.") var exact = false
   @Flag(help: "Print JSON.") var json = false
@@ -58,7 +61,8 @@ struct QueryCommand: AsyncParsableCommand {
     guard let name else { return try collections(try await client.collections()) }
     if let vector {
       return try results(
-        try await client.search(name, vectors: [try Self.numbers(vector)], k: k, effort: effort, exact: exact))
+        try await client.search(
+          name, vectors: [try Self.numbers(vector)], k: k, recall: recall, effort: effort, exact: exact))
     }
     guard let id else { return try statistics(try await client.statistics(name)) }
     guard let description = try await client.collections().first(where: { $0.name == name }) else {
@@ -67,7 +71,8 @@ struct QueryCommand: AsyncParsableCommand {
     guard let recordID = RecordID(id, kind: description.recordIDKind) else {
       throw ValidationError("--id: \"\(id)\" cannot be read as an id of kind \(description.recordIDKind)")
     }
-    return try results(try await client.search(name, ids: [recordID], k: k, effort: effort, exact: exact))
+    return try results(
+      try await client.search(name, ids: [recordID], k: k, recall: recall, effort: effort, exact: exact))
   }
 
   static func numbers(_ text: String) throws -> [Float] {

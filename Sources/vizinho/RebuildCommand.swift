@@ -7,6 +7,7 @@ import Foundation
 import PostgresSource
 import VectorIndex
 import VectorServer
+import VectorWire
 
 struct RebuildCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -54,10 +55,19 @@ struct RebuildCommand: AsyncParsableCommand {
     name: [.customLong("construction-effort"), .customLong("ef-construction")],
     help: "Candidates considered for them (efConstruction), up to 4096. Default: 200.")
   var constructionEffort: Int?
+  @Option(help: "The share of the nearest that a search finds when it does not say, 0.8 to 0.999. Default: 0.95.")
+  var recallTarget: Double?
   @Option(
     name: [.customLong("search-effort"), .customLong("ef")],
-    help: "Candidates that a search keeps when it does not say (ef), up to 10000. Default: 100.")
+    help: "In the place of --recall-target: candidates that a search keeps when it does not say (ef), up to 10000.")
   var searchEffort: Int?
+  @Option(
+    help: ArgumentHelp(
+      """
+      A SELECT with vectors of questions such as will be asked, 100 to 1000 of them: what it takes to find that share is \
+      measured with them. Default: rows of the collection stand in for them, which is less sure.
+      """, valueName: "sql"))
+  var calibrationQuery: String?
   @Option(help: "Decides the layers of the nodes. Default: 1.") var seed: Int?
   @Option(help: "Connections that read, up to 64. Default: 2.") var workers: Int?
   @Option(help: "Threads that build. Default: all cores.") var threads: Int?
@@ -74,6 +84,8 @@ struct RebuildCommand: AsyncParsableCommand {
       path: settings.requiredString(dataDir, .dataDir), create: true,
       keeping: settings.int(keepSnapshots, .keepSnapshots, in: 1...1_000) ?? 2)
     let rebuild = try Rebuild(plan, into: directory, writer: Vizinho.name)
+    let estimate = try await onOwnThread { try rebuild.look() }
+    say("memory: \(estimate.text)")
     let report = try await Self.watch(rebuild)
     Self.tell(report)
     if let server {
@@ -104,18 +116,35 @@ struct RebuildCommand: AsyncParsableCommand {
   }
 
   private static func tell(_ report: RebuildReport) {
-    let rows = ProgressLine.grouped(report.rows)
+    let rows = report.rows.grouped
     let left = [(report.nullVectors, "NULL"), (report.zeroVectors, "zero")].filter { $0.0 > 0 }
-      .map { "\(ProgressLine.grouped($0.0)) with a \($0.1) vector left out" }
-    let total = report.readSeconds + report.linkSeconds + report.saveSeconds
+      .map { "\($0.0.grouped) with a \($0.1) vector left out" }
+    let total = report.readSeconds + report.linkSeconds + report.calibrateSeconds + report.saveSeconds
     let storage = report.collection.index.configuration.storage.name
     say(
       "\(report.collection.name): \(([rows + " rows as \(storage)"] + left).joined(separator: ", ")) in \(seconds(total)) "
         + "(read \(seconds(report.readSeconds)), linked \(seconds(report.linkSeconds)), "
-        + "saved \(seconds(report.saveSeconds)))")
+        + "calibrated \(seconds(report.calibrateSeconds)), saved \(seconds(report.saveSeconds)))")
+    say(searching(report))
     say("in step with \(report.lsn == .unknown ? "an unknown LSN" : "LSN \(report.lsn)")")
-    say("snapshot: \(report.snapshotPath), \(ProgressLine.grouped(report.snapshotBytes)) bytes")
+    say("snapshot: \(report.snapshotPath), \(report.snapshotBytes.grouped) bytes")
     for warning in report.warnings { say("warning: \(warning)") }
+  }
+
+  /// What searches go by that do not say: `searches: recall 0.95, calibrated on 1,000 queries in 1.62 s`.
+  private static func searching(_ report: RebuildReport) -> String {
+    let configuration = report.collection.index.configuration
+    let aim =
+      configuration.searchEffort > 0
+      ? "ef \(configuration.searchEffort)" : "recall \(configuration.recallTargetDecimal)"
+    guard let calibration = report.calibration else {
+      return "searches: \(aim), not calibrated: so few rows are scanned"
+    }
+    let sample = calibration.queryCount.grouped
+    let measured =
+      calibration.basis == .queries
+      ? "\(sample) queries" : "\(sample) rows in the place of queries (--calibration-query gives queries)"
+    return "searches: \(aim), calibrated on \(measured) in \(seconds(report.calibrateSeconds))"
   }
 
   private static func seconds(_ value: Double) -> String { String(format: "%.2f s", value) }
@@ -161,8 +190,16 @@ struct RebuildCommand: AsyncParsableCommand {
       try settings.int(
         constructionEffort, .constructionEffort, in: plan.connectivity...HNSWConfiguration.constructionEffortMax)
       ?? max(plan.connectivity, plan.constructionEffort)
-    plan.searchEffort =
-      try settings.int(searchEffort, .searchEffort, in: HNSWConfiguration.searchEffortRange) ?? plan.searchEffort
+    let target = try settings.double(recallTarget, .recallTarget, in: RecallTarget.range)
+    let effort = try settings.int(searchEffort, .searchEffort, in: HNSWConfiguration.searchEffortRange)
+    guard target == nil || effort == nil else {
+      throw ValidationError(
+        "\(SettingKey.recallTarget.description) and \(SettingKey.searchEffort.description) are both given; the one decides "
+          + "the other, so give one")
+    }
+    plan.recallTarget = target.map { Float($0) } ?? plan.recallTarget
+    plan.searchEffort = effort ?? 0
+    plan.calibrationQuery = settings.string(calibrationQuery, .calibrationQuery)
     plan.seed = UInt64(try settings.int(seed, .seed, in: 0...Int.max) ?? 1)
     plan.workers = try settings.int(workers, .workers, in: 1...BulkReader.workersMax) ?? plan.workers
     plan.threads = try settings.int(threads, .threads, in: 1...1_024) ?? plan.threads

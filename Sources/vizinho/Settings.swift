@@ -34,7 +34,9 @@ enum SettingKey: String, CaseIterable {
   case storage
   case connectivity
   case constructionEffort = "construction_effort"
+  case recallTarget = "recall_target"
   case searchEffort = "search_effort"
+  case calibrationQuery = "calibration_query"
   case seed
   case workers
   case threads
@@ -110,6 +112,26 @@ struct Settings {
     } else {
       return nil
     }
+    guard range.contains(value) else {
+      throw ValidationError(
+        "\(key.description) is \(value); it must be from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return value
+  }
+
+  /// The same for a number that need not be whole.
+  func double(_ option: Double?, _ key: SettingKey, in range: ClosedRange<Double>) throws -> Double? {
+    let value: Double
+    if let option {
+      value = option
+    } else if let number = outside.double(forKey: ConfigKey([key.rawValue])) ?? number(key).map({ Double($0) }) {
+      value = number
+    } else if let text = outside.string(forKey: ConfigKey([key.rawValue])) {
+      throw ValidationError("\(key.description) is \"\(text)\"; it must be a number")
+    } else {
+      return nil
+    }
+    // False for NaN, too.
     guard range.contains(value) else {
       throw ValidationError(
         "\(key.description) is \(value); it must be from \(range.lowerBound) to \(range.upperBound)")

@@ -1,10 +1,11 @@
 // `vizinho snapshot inspect`: what is in a snapshot file.
 //
-// May use: VectorSnapshot.
+// May use: VectorSnapshot; VectorServer, for grouped digits.
 
 import ArgumentParser
 import Foundation
 import VectorIndex
+import VectorServer
 import VectorSnapshot
 
 struct SnapshotCommand: AsyncParsableCommand {
@@ -36,7 +37,7 @@ struct SnapshotInspectCommand: AsyncParsableCommand {
     }
     print("\(file.path)")
     print(
-      "format version \(file.formatVersion), \(ProgressLine.grouped(file.byteCount)) bytes, blocks of \(file.blockBytes >> 10) KiB"
+      "format version \(file.formatVersion), \(file.byteCount.grouped) bytes, blocks of \(file.blockBytes >> 10) KiB"
     )
     for entry in file.metadata.entries { print("  \(entry.name): \(entry.value)") }
     print("section            raw bytes        stored    ratio   blocks   stored raw")
@@ -44,8 +45,8 @@ struct SnapshotInspectCommand: AsyncParsableCommand {
       let name = IndexPart(rawValue: section.id.rawValue)?.name ?? "section \(section.id)"
       print(
         name.padding(toLength: 14, withPad: " ", startingAt: 0)
-          + Self.right(ProgressLine.grouped(section.byteCount), 14)
-          + Self.right(ProgressLine.grouped(section.storedByteCount), 14)
+          + Self.right(section.byteCount.grouped, 14)
+          + Self.right(section.storedByteCount.grouped, 14)
           + Self.right(String(format: "%.3f", section.ratio), 9)
           + Self.right("\(section.blockCount)", 9) + Self.right("\(section.rawBlockCount)", 13))
     }

@@ -77,6 +77,7 @@ import VectorIndex
     let (index, found) = try IndexSnapshot.load(file, threads: 1)
     #expect(found == origin && index.configuration.storage == storage)
     #expect(index.configuration.connectivity == 3 && index.configuration.searchEffort == 9)
+    #expect(index.configuration.recallTarget == 0.95 && index.statistics().calibration == nil)
     try expectRows(index)
   }
 

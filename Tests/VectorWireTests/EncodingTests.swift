@@ -102,6 +102,17 @@ import VectorIndex
     #expect(error?.code == .malformedFrame)
   }
 
+  @Test func recallTargetsAreSharesInSteps() {
+    for share in [0.8, 0.85, 0.9, 0.95, 0.9876, 0.99, 0.999] { #expect(RecallTarget(share)?.share == share) }
+    #expect(RecallTarget(0.80004)?.share == 0.8 && RecallTarget(0.80006)?.share == 0.8001)
+    #expect(RecallTarget(Double(Float(0.999)))?.share == 0.999 && RecallTarget(0.8.nextDown)?.share == 0.8)
+    for share in [.nan, -.infinity, .infinity, -1, 0, 0.79994, 0.99906, 1, 1.5, 9_500] as [Double] {
+      #expect(RecallTarget(share) == nil, "\(share)")
+    }
+    // What the index takes as a float lies within its own range.
+    #expect(RecallTarget(0.8).map { Float($0.share) } == 0.8 && RecallTarget(0.999).map { Float($0.share) } == 0.999)
+  }
+
   @Test func namesAreCutBetweenCharacters() {
     #expect("abc".prefix(utf8BytesMax: 3) == "abc")
     #expect("abé".prefix(utf8BytesMax: 3) == "ab")
@@ -133,7 +144,8 @@ import VectorIndex
 
   @Test func codesHaveNamesAndKeepTheirNumbers() {
     let numbers = WireError.Code.named.map(\.code.rawValue)
-    #expect(numbers == [1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 30])
+    #expect(
+      numbers == [1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 30])
     #expect(WireError.Code.replyTooLarge.description == "replyTooLarge")
     #expect(WireError.Code(rawValue: 99).description == "code 99")
   }

@@ -110,6 +110,8 @@ private struct Fields: Decodable {
   var versionMin, versionMax, version: UInt16?
   var client, server, payloadHex, collection, text, recordIDKind: String?
   var frameBytesMax, queriesMax, kMax, efMax, requestsInFlightMax, k, ef, dimension: Int?
+  /// In 1/10,000; not there where none is given.
+  var recallTarget: UInt16?
   var elementType: UInt8?
   var exact, includesSelf, closes: Bool?
   var requestID, code: UInt32?
@@ -146,7 +148,7 @@ private struct Fields: Decodable {
       let queries = try need(vectors).optional.map { try need($0) }
       return SearchRequest(
         collection: try need(collection), vectors: try need(QueryVectors(queries, as: elementType)), k: try need(k),
-        effort: try need(ef), isExact: try need(exact))
+        effort: try need(ef), recallTarget: try target(), isExact: try need(exact))
     case "SearchReply":
       return SearchReply(
         position: try need(position).value, recordIDKind: try idKind(need(recordIDKind)),
@@ -158,7 +160,7 @@ private struct Fields: Decodable {
     case "SearchByID":
       return SearchByIDRequest(
         collection: try need(collection), ids: try need(ids).map(\.id), k: try need(k), effort: try need(ef),
-        isExact: try need(exact), includesSelf: try need(includesSelf))
+        recallTarget: try target(), isExact: try need(exact), includesSelf: try need(includesSelf))
     case "Fetch":
       return FetchRequest(
         collection: try need(collection), ids: try need(ids).map(\.id), wantsVectors: try need(elementType) == 1)
@@ -170,6 +172,11 @@ private struct Fields: Decodable {
       return ErrorReply(WireError(.init(rawValue: try need(code)), try need(text)), closes: try need(closes))
     default: throw GoldenError.unknown(name)
     }
+  }
+
+  private func target() throws -> RecallTarget? {
+    guard let recallTarget else { return nil }
+    return try need(RecallTarget(Double(recallTarget) / 10_000))
   }
 
   private func need<T>(_ value: T?) throws -> T {

@@ -52,6 +52,12 @@ import Testing
     #expect(request.vectors.elementType == .float16 && request.vectors.count == 2 && request.vectors.dimension == 3)
     #expect(request.vectors[0] == [65504, 0x1p-14, 0x1p-24] && request.vectors[1] == [-1.5, 0, -1023 * 0x1p-24])
 
+    let asking = try #require(golden.frames.first { $0.name == "search, a recall target of .9876" })
+    let asked = try SearchRequest(decoding: try bodyOf(asking))
+    #expect(asked.effort == 0 && asked.recallTarget?.share == 0.9876 && request.recallTarget == nil)
+    let asksByID = try #require(golden.frames.first { $0.name.hasSuffix("a recall target of .99") })
+    #expect(try SearchByIDRequest(decoding: try bodyOf(asksByID)).recallTarget == RecallTarget(0.99))
+
     let found = try #require(golden.frames.first { $0.name.hasPrefix("search reply, text") })
     let reply = try SearchReply(decoding: try bodyOf(found))
     #expect(reply.answers.map(\.results.count) == [3, 0, 1] && reply.answers.allSatisfy(\.isExact))

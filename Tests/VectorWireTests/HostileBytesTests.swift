@@ -91,6 +91,30 @@ import VectorIndex
     }
   }
 
+  /// Every value that the two bytes of a recall target can have, beside an effort and without.
+  @Test func recallTargetsAreThoseOfTheDocument() throws {
+    let vectors = try #require(QueryVectors([[1]]))
+    let requests: [(message: any WireMessage, at: Int)] = [
+      (SearchRequest(collection: "c", vectors: vectors, k: 1), 10),
+      (SearchByIDRequest(collection: "c", ids: [.int64(1)], k: 1), 10),
+      (SearchRequest(collection: "c", vectors: vectors, k: 1, effort: 7), 10),
+      (SearchByIDRequest(collection: "c", ids: [.int64(1)], k: 1, effort: 7), 10),
+    ]
+    for (n, request) in requests.enumerated() {
+      var bytes = body(of: request.message)
+      for units in UInt16.min ... .max {
+        bytes.setInteger(units, at: request.at, endianness: .little)
+        let isAllowed = units == 0 || (n < 2 && (8_000...9_990).contains(units))
+        do throws(WireError) {
+          let message = try decodeAny(type(of: request.message).kind, bytes)
+          if !isAllowed || body(of: message) != bytes { Issue.record("request \(n), \(units)") }
+        } catch {
+          if isAllowed || error.code != .invalidRecallTarget { Issue.record("request \(n), \(units): \(error)") }
+        }
+      }
+    }
+  }
+
   private func check(_ kind: MessageKind, _ bytes: [UInt8], _ label: String) {
     let buffer = ByteBuffer(bytes: bytes)
     guard let message = try? decodeAny(kind, buffer) else { return }

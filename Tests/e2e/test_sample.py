@@ -51,7 +51,7 @@ def test_approximate_answers_find_nearly_all_of_them(
     expected = [exact.search(question, K) for question in questions]
     recall = np.mean([agreeing(pairs(r), e) for r, e in zip(results, expected, strict=True)]) / K
     recall_wide = np.mean([agreeing(pairs(r), e) for r, e in zip(wide, expected, strict=True)]) / K
-    assert recall >= 0.9, "recall@10 with the collection's own ef"
+    assert recall >= 0.9, "recall@10 with the collection's own recall target"
     assert recall_wide >= 0.99, "recall@10 with ef 400"
     # The approximation may cost no more than a few of the questions the passage that they were made from.
     known = sum(not set(rows).isdisjoint(i for i, _ in e) for rows, e in zip(question_rows, expected, strict=True))

@@ -100,6 +100,7 @@ extension Preflight {
     return SourceDescription(
       table: table, keyColumns: keys, vectorColumn: vector.column.name, vectorType: vector.type, dimension: dimension,
       leaves: leaves.map(\.leaf), estimatedRows: leaves.reduce(0) { $0 + ($1.rows ?? $1.bytes / rowBytes) },
+      isEstimateCounted: source.filter == nil && leaves.allSatisfy { $0.rows != nil || $0.bytes == 0 },
       serverVersion: catalog.connection.serverVersion, pgvectorVersion: vectors.version, database: server.database,
       systemIdentifier: server.systemIdentifier, timeline: server.timeline, isStandby: server.isStandby)
   }
@@ -211,7 +212,7 @@ extension Preflight {
     }
     return SourceDescription(
       table: nil, keyColumns: keys, vectorColumn: vector.column.name, vectorType: vector.type, dimension: dimension,
-      leaves: [], estimatedRows: estimate, serverVersion: catalog.connection.serverVersion,
+      leaves: [], estimatedRows: estimate, isEstimateCounted: false, serverVersion: catalog.connection.serverVersion,
       pgvectorVersion: vectors.version, database: server.database, systemIdentifier: server.systemIdentifier,
       timeline: server.timeline, isStandby: server.isStandby)
   }

@@ -11,6 +11,9 @@ package struct SearchReach: Hashable, Sendable {
 }
 
 extension HNSWIndex {
+  /// How many queries a calibration needs, and of how many it takes a sample.
+  public static var calibrationQueryRange: ClosedRange<Int> { calibrationQueriesMin...calibrationQueriesMax }
+
   /// The rule of one search. The reader is pinned.
   ///
   /// - wanted: rows that the walk must find.
@@ -63,12 +66,18 @@ extension HNSWIndex {
 }
 
 extension HNSWConfiguration {
-  /// About how many nodes a search expands that gives neither a recall nor an effort: for judging what it will cost. Rather too
-  /// many, since it does not know the index's curve.
-  package func expectedEffort(results: Int) -> Int {
-    let effort = searchEffort > 0 ? searchEffort : DefaultEffort.effort(target: recallTarget, results: results)
-    return max(results, effort)
+  /// About how many nodes a search expands that gives no effort: for judging what it will cost. Rather too many, since it does
+  /// not know the index's curve.
+  ///
+  /// - asked: the recall that the search gives; nil = none.
+  package func expectedEffort(results: Int, recallTarget asked: Float? = nil) -> Int {
+    if asked == nil, searchEffort > 0 { return max(results, searchEffort) }
+    return max(results, DefaultEffort.effort(target: asked ?? recallTarget, results: results))
   }
+
+  /// The recall target as the shortest decimal that names it, for people to read: 0.95, where the float's value is
+  /// 0.949999988079071. The same float comes of it.
+  package var recallTargetDecimal: Double { Double(recallTarget.description) ?? Double(recallTarget) }
 }
 
 /// Where searches find the curve. They read it in place, pinned; one that was replaced is freed when none of them can be on it.

@@ -55,17 +55,24 @@ public final class Collection: Sendable {
   public func statistics() -> [Statistic] {
     let configuration = index.configuration
     let counts = index.statistics()
+    let calibration = counts.calibration
     func integer(_ name: String, _ value: Int) -> Statistic { Statistic(name, .integer(UInt64(clamping: value))) }
     return [
       integer("rows", counts.rows),
       integer("retired_rows", counts.retiredRows),
+      integer("tail_rows", counts.tailRows),
       integer("free_slots", counts.freeSlots),
       integer("dimension", configuration.dimension),
       Statistic("metric", .text(configuration.metric.name)),
       Statistic("storage", .text(configuration.storage.name)),
       integer("connectivity", configuration.connectivity),
       integer("construction_effort", configuration.constructionEffort),
+      Statistic("recall_target", .real(configuration.recallTargetDecimal)),
       integer("search_effort", configuration.searchEffort),
+      Statistic("calibration", .text(calibration.map { "\($0.basis)" } ?? "none")),
+      integer("calibration_queries", calibration?.queryCount ?? 0),
+      integer("calibration_rows", calibration?.rows ?? 0),
+      integer("calibration_current", calibration?.isCurrent == true ? 1 : 0),
       integer("layers", counts.topLayer + 1),
       integer("vector_bytes", counts.vectorBytes),
       integer("link_bytes", counts.linkBytes),

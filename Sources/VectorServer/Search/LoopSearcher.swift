@@ -12,7 +12,7 @@ import VectorWire
 
 /// One event loop's means of answering by itself.
 final class LoopSearcher {
-  /// What a small search is: about this many components of candidates, ef × dimension. The loop serves no other connection
+  /// What a small search is: about this many components of candidates, ef × dimension, or what ef would be for a recall. The loop serves no other connection
   /// meanwhile. At the limit (ef 256, 384 dimensions, 60,605 and 86,694 rows, AVX2) a search takes 0.36 to 0.47 ms.
   private static let effortTimesDimensionMax = 100_000
   private static let resultsMax = 1_000
@@ -40,7 +40,8 @@ final class LoopSearcher {
     else { return false }
     let effort =
       request.effort == 0
-      ? configuration.expectedEffort(results: request.k) : max(request.k, request.effort)
+      ? configuration.expectedEffort(results: request.k, recallTarget: request.recallTarget.map { Float($0.share) })
+      : max(request.k, request.effort)
     return effort * configuration.dimension <= Self.effortTimesDimensionMax
   }
 }

@@ -61,7 +61,9 @@ struct RequestRunner: ~Copyable {
         .dimensionMismatch,
         "the queries have \(vectors.dimension) dimensions; collection \"\(collection.name)\" has \(dimension)")
     }
-    let options = SearchOptions(k: request.k, effort: request.effort, exact: request.isExact)
+    let options = SearchOptions(
+      k: request.k, recallTarget: request.recallTarget.map { Float($0.share) }, effort: request.effort,
+      exact: request.isExact)
     try beginReply(task, collection, queryCount: vectors.count, resultsPerQuery: min(request.k, index.count))
     if query.count != dimension { query = [Float](repeating: 0, count: dimension) }
 
@@ -97,7 +99,8 @@ struct RequestRunner: ~Copyable {
     let index = collection.index
     try checkKinds(request.ids, collection)
     let options = SearchOptions(
-      k: request.k, effort: request.effort, exact: request.isExact, includesSelf: request.includesSelf)
+      k: request.k, recallTarget: request.recallTarget.map { Float($0.share) }, effort: request.effort,
+      exact: request.isExact, includesSelf: request.includesSelf)
     let findable = request.includesSelf ? index.count : max(0, index.count - 1)
     try beginReply(task, collection, queryCount: request.ids.count, resultsPerQuery: min(request.k, findable))
 
@@ -200,6 +203,8 @@ extension WireError {
       case .zeroVector: .zeroVector
       case .invalidK: .invalidK
       case .invalidEffort: .invalidEffort
+      case .invalidRecallTarget: .invalidRecallTarget
+      case .tooFewQueries: .invalidCount
       case .recordIDMismatch: .recordIDMismatch
       case .cancelled: .cancelled
       default: .internal

@@ -11,19 +11,25 @@ public struct SearchRequest: WireMessage, Hashable {
 
   /// Results a query.
   public var k: Int
-  /// Size of the candidate list; 0 = the collection's default.
+  /// Size of the candidate list; 0 = none given.
   public var effort: Int
+  /// The recall that is asked for, in the place of an effort; where neither is given, the collection's default decides.
+  public var recallTarget: RecallTarget?
   /// Whether every row is to be scanned.
   public var isExact: Bool
   public var collection: String
   public var vectors: QueryVectors
 
   /// - Precondition: `collection` has at most 65,535 bytes.
-  public init(collection: String, vectors: QueryVectors, k: Int, effort: Int = 0, isExact: Bool = false) {
+  public init(
+    collection: String, vectors: QueryVectors, k: Int, effort: Int = 0, recallTarget: RecallTarget? = nil,
+    isExact: Bool = false
+  ) {
     self.collection = collection
     self.vectors = vectors
     self.k = k
     self.effort = effort
+    self.recallTarget = recallTarget
     self.isExact = isExact
   }
 
@@ -31,7 +37,7 @@ public struct SearchRequest: WireMessage, Hashable {
     buffer.writeCount(k)
     buffer.writeCount(effort)
     buffer.writeMultipleIntegers(
-      vectors.elementType.rawValue, isExact ? 1 as UInt8 : 0, 0 as UInt16, endianness: .little)
+      vectors.elementType.rawValue, isExact ? 1 as UInt8 : 0, recallTarget?.units ?? 0, endianness: .little)
     buffer.writeCount(vectors.dimension)
     buffer.writeCount(vectors.count)
     buffer.writeField(collection)
@@ -45,7 +51,7 @@ public struct SearchRequest: WireMessage, Hashable {
     effort = try reader.count("ef")
     let rawElementType: UInt8 = try reader.integer("elementType")
     let options: UInt8 = try reader.integer("options")
-    try reader.zero(UInt16.self)
+    recallTarget = try reader.recallTarget(beside: effort)
     let dimension = try reader.count("dimension")
     let count = try reader.count("queryCount")
     collection = try reader.string("collection")
@@ -74,6 +80,7 @@ public struct SearchByIDRequest: WireMessage, Hashable {
 
   public var k: Int
   public var effort: Int
+  public var recallTarget: RecallTarget?
   public var isExact: Bool
   /// Whether a row may be among its own results.
   public var includesSelf: Bool
@@ -82,12 +89,14 @@ public struct SearchByIDRequest: WireMessage, Hashable {
 
   /// - Precondition: `collection` has at most 65,535 bytes, and every id `isEncodable`.
   public init(
-    collection: String, ids: [RecordID], k: Int, effort: Int = 0, isExact: Bool = false, includesSelf: Bool = false
+    collection: String, ids: [RecordID], k: Int, effort: Int = 0, recallTarget: RecallTarget? = nil,
+    isExact: Bool = false, includesSelf: Bool = false
   ) {
     self.collection = collection
     self.ids = ids
     self.k = k
     self.effort = effort
+    self.recallTarget = recallTarget
     self.isExact = isExact
     self.includesSelf = includesSelf
   }
@@ -96,7 +105,7 @@ public struct SearchByIDRequest: WireMessage, Hashable {
     buffer.writeCount(k)
     buffer.writeCount(effort)
     let options: UInt8 = (isExact ? 1 : 0) | (includesSelf ? 2 : 0)
-    buffer.writeMultipleIntegers(options, 0 as UInt8, 0 as UInt16, endianness: .little)
+    buffer.writeMultipleIntegers(options, 0 as UInt8, recallTarget?.units ?? 0, endianness: .little)
     buffer.writeCount(ids.count)
     buffer.writeField(collection)
     for id in ids { buffer.writeRecordID(id) }
@@ -114,7 +123,7 @@ public struct SearchByIDRequest: WireMessage, Hashable {
     isExact = options & 1 != 0
     includesSelf = options & 2 != 0
     try reader.zero(UInt8.self)
-    try reader.zero(UInt16.self)
+    recallTarget = try reader.recallTarget(beside: effort)
     let count = try reader.count("idCount")
     collection = try reader.string("collection")
     ids = try reader.recordIDs(count)

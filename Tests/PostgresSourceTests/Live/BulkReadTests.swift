@@ -197,6 +197,26 @@ struct BulkReadTests {
     }
   }
 
+  @Test func theVectorsOfAQueryNeedNoKey() throws {
+    try LiveDatabase.with { database in
+      try database.run(
+        "CREATE TABLE questions (text text, embedding vector(2))",
+        "INSERT INTO questions SELECT 'why?', ARRAY[g, 1]::vector FROM generate_series(1, 20) g",
+        "INSERT INTO questions VALUES ('', NULL)")
+      for sql in ["SELECT embedding FROM questions -- all\n;", "SELECT * FROM questions", "TABLE questions"] {
+        let (rows, summary) = try database.readAll(.query(.vectors(of: sql, rowsMax: 100)))
+        #expect(Set(rows.values) == Set((1...20).map { [Float($0), 1] }) && summary.nullVectors == 1)
+      }
+      let some = QuerySource.vectors(of: "SELECT embedding AS e FROM questions ORDER BY 1 DESC NULLS LAST", rowsMax: 3)
+      #expect(
+        try database.readAll(.query(some)).rows == [.int64(1): [20, 1], .int64(2): [19, 1], .int64(3): [18, 1]])
+      let none = QuerySource.vectors(of: "SELECT text FROM questions", rowsMax: 3)
+      #expect(try database.refusal(.query(none)).code == .vectorColumnUnclear)
+      let two = QuerySource.vectors(of: "SELECT embedding AS a, embedding AS b FROM questions", rowsMax: 3)
+      #expect(try database.refusal(.query(two)).code == .vectorColumnUnclear)
+    }
+  }
+
   @Test func nullKeysAreRefused() throws {
     try LiveDatabase.with { database in
       try database.run("CREATE TABLE t (id int, v vector(1))", "INSERT INTO t VALUES (1, '[1]'), (NULL, '[2]')")

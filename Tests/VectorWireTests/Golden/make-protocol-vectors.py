@@ -186,9 +186,11 @@ add(
 
 
 # Search
-def search(name, request_id, k, ef, element_type, exact, vectors, collection, deadline=0):
+def search(name, request_id, k, ef, element_type, exact, vectors, collection, deadline=0, recall_target=0):
+    """`recall_target`: in 1/10,000; 0 = none given, and then it is not among the fields."""
     dimension = len(vectors[0])
-    body = struct.pack("<IIBBHII", k, ef, element_type, int(exact), 0, dimension, len(vectors)) + string(collection)
+    body = struct.pack("<IIBBHII", k, ef, element_type, int(exact), recall_target, dimension, len(vectors))
+    body += string(collection)
     for vector in vectors:
         body += struct.pack(f"<{dimension}{'f' if element_type == 1 else 'e'}", *vector)
     fields = {
@@ -200,7 +202,7 @@ def search(name, request_id, k, ef, element_type, exact, vectors, collection, de
         "queryCount": len(vectors),
         "collection": collection,
         "vectors": vectors,
-    }
+    } | ({"recallTarget": recall_target} if recall_target else {})
     add(name, "Search", 0x05, request_id, fields, body, deadline)
 
 
@@ -216,6 +218,10 @@ search(
     [[65504.0, 2.0**-14, 2.0**-24], [-1.5, 0.0, -1023 * 2.0**-24]],
     "d",
 )
+search("search, the least recall target", 17, 10, 0, 1, False, [[0.5, 0.25]], "documents", recall_target=8000)
+search("search, a recall target of .9876", 18, 10, 0, 1, False, [[0.5, 0.25]], "documents", recall_target=9876)
+search("search, the greatest recall target", 19, 1, 0, 2, False, [[0.5, 0.25]], "documents", recall_target=9990)
+search("search, exact, with a recall target that decides nothing", 20, 1, 0, 1, True, [[0.5]], "d", recall_target=9500)
 
 
 # SearchReply
@@ -296,9 +302,9 @@ search_reply(
 
 
 # SearchByID
-def search_by_id(name, request_id, k, ef, exact, includes_self, ids, collection):
+def search_by_id(name, request_id, k, ef, exact, includes_self, ids, collection, recall_target=0):
     options = int(exact) | int(includes_self) << 1
-    body = struct.pack("<IIBBHI", k, ef, options, 0, 0, len(ids)) + string(collection)
+    body = struct.pack("<IIBBHI", k, ef, options, 0, recall_target, len(ids)) + string(collection)
     body += b"".join(record_id(i) for i in ids)
     fields = {
         "k": k,
@@ -307,7 +313,7 @@ def search_by_id(name, request_id, k, ef, exact, includes_self, ids, collection)
         "includesSelf": includes_self,
         "collection": collection,
         "ids": ids,
-    }
+    } | ({"recallTarget": recall_target} if recall_target else {})
     add(name, "SearchByID", 0x06, request_id, fields, body)
 
 
@@ -333,6 +339,7 @@ search_by_id(
     [composite(int64(-1), a_uuid("00112233-4455-6677-8899-aabbccddeeff"), text("x"))],
     "größe",
 )
+search_by_id("search by int64 id, a recall target of .99", 21, 5, 0, False, True, [int64(9)], "documents", 9900)
 
 
 # Fetch and Fetched
@@ -376,6 +383,14 @@ add(
     {"code": 23, "name": "shuttingDown", "closes": True, "text": ""},
     struct.pack("<IBBH", 23, 1, 0, 0) + string(""),
 )
+add(
+    "error about a recall target",
+    "Error",
+    0xFF,
+    18,
+    {"code": 28, "name": "invalidRecallTarget", "closes": False, "text": "give a recall target or an ef"},
+    struct.pack("<IBBH", 28, 0, 0, 0) + string("give a recall target or an ef"),
+)
 
 # Bodies that must be refused: with `code` when they are requests, or as undecodable when they are replies (code null).
 malformed = []
@@ -409,9 +424,9 @@ refuse(
     frame(5, struct.pack("<IIBBHII", 1, 0, 1, 0, 0, 0xFFFFFFFF, 0xFFFFFFFF) + string("d"), 1),
 )
 refuse(
-    "search with a non-zero reserved field",
+    "search with a recall target of .0001",
     "Search",
-    1,
+    28,
     frame(5, struct.pack("<IIBBHII", 1, 0, 1, 0, 1, 2, 1) + string("d") + bytes(8), 1),
 )
 refuse(
@@ -427,6 +442,25 @@ refuse(
     frame(5, struct.pack("<IIBBHII", 1, 0, 1, 2, 0, 2, 1) + string("d") + bytes(8), 1),
 )
 by_id = struct.pack("<IIBBHI", 1, 0, 0, 0, 0, 1) + string("d")
+for recall_target, ef, what in (
+    (7_999, 0, "a recall target that is too low"),
+    (9_991, 0, "a recall target that is too high"),
+    (10_000, 0, "a recall target of 1"),
+    (65_535, 0, "a recall target that is no share"),
+    (9_500, 100, "a recall target and an ef"),
+):
+    refuse(
+        f"search with {what}",
+        "Search",
+        28,
+        frame(5, struct.pack("<IIBBHII", 1, ef, 1, 0, recall_target, 2, 1) + string("d") + bytes(8), 1),
+    )
+    refuse(
+        f"search by id with {what}",
+        "SearchByID",
+        28,
+        frame(6, struct.pack("<IIBBHI", 1, ef, 0, 0, recall_target, 1) + string("d") + record_id(int64(1)), 1),
+    )
 refuse("search by an id of kind 5", "SearchByID", 1, frame(6, by_id + b"\x05" + bytes(8), 1))
 refuse("search by a composite of no columns", "SearchByID", 1, frame(6, by_id + b"\x04\x00", 1))
 refuse(

@@ -74,15 +74,17 @@ class Search(NamedTuple):
     options: int
     collection: str
     queries: np.ndarray
+    recall_target: int
 
 
 def read_search(body: bytes) -> Search:
-    k, ef, element, options, zero, dimension, count = struct.unpack_from("<IIBBHII", body)
-    assert zero == 0
+    k, ef, element, options, recall_target, dimension, count = struct.unpack_from("<IIBBHII", body)
+    assert recall_target == 0 or (8_000 <= recall_target <= 9_990 and ef == 0)
     (length,) = struct.unpack_from("<H", body, 20)
     vectors = np.frombuffer(body[22 + length :], {1: "<f4", 2: "<f2"}[element])
     name = body[22 : 22 + length].decode()
-    return Search(k, ef, options, name, vectors.reshape(count, dimension))
+    queries = vectors.reshape(count, dimension)
+    return Search(k, ef, options, name, queries, recall_target)
 
 
 class Peer:

@@ -102,6 +102,16 @@ def test_more_than_there_is(live: Live) -> None:
     assert len(live.search(probe, k, exact=True)) == min(live.collection.rows, k)
 
 
+def test_a_recall_is_asked_for(live: Live) -> None:
+    (vector,) = live.fetch([next(iter(live.sample)).id]).vectors
+    exact = live.search(vector, 10, exact=True)
+    found = live.search(vector, 10, recall=0.999)
+    assert len(set(found.ids) & set(exact.ids)) >= 8
+    statistics = live.statistics()
+    assert 0.8 <= statistics["recall_target"] <= 0.999
+    assert statistics["calibration"] in ("rows", "queries", "none")
+
+
 def test_requests_of_many_callers(live: Live) -> None:
     vectors = live.fetch(list(live.sample.ids)).vectors
     one_by_one = live.driver.run(

@@ -119,6 +119,7 @@ def test_the_other_requests(driver: Driver) -> None:
         peer.reply(peer.read(), STATISTICS_REPLY, struct.pack("<I", 1) + statistic)
         peer.reply(peer.read(), SEARCH_REPLY, search_body([[4, 5]]))
         peer.reply(peer.read(), SEARCH_REPLY, search_body([[4], [5]]))
+        peer.reply(peer.read(), SEARCH_REPLY, search_body([[6]]))
         found = position + struct.pack("<II", 2, 3) + b"\x00\x01" + bytes(6)
         peer.reply(peer.read(), FETCHED, found + struct.pack("<3f", 1, 2, 3))
         peer.reply(peer.read(), FETCHED, position + struct.pack("<II", 1, 0) + b"\x01" + bytes(7))
@@ -146,6 +147,8 @@ def test_the_other_requests(driver: Driver) -> None:
             ),
         )
         assert [ids(result) for result in batch] == [[4], [5]]
+        recalled = driver.call(client, lambda c: c.search_by_id("documents", 3, 1, recall=0.99))
+        assert ids(recalled) == [6]
         fetched = driver.call(client, lambda c: c.fetch("documents", np.array([8, 9])))
         assert fetched.found.tolist() == [False, True]
         assert fetched.vectors.tolist() == [[1, 2, 3]]
@@ -158,7 +161,10 @@ def test_the_other_requests(driver: Driver) -> None:
         assert (info.version, info.frame_bytes_max, info.server) == (1, 16 << 20, "fake/1")
         assert server.asked(LIST)[0].body == b""
         assert server.asked(STATISTICS)[0].body == text("documents")
-        one_id, two_ids = server.asked(SEARCH_BY_ID)
+        one_id, two_ids, with_recall = server.asked(SEARCH_BY_ID)
+        fixed = struct.pack("<IIBBHI", 1, 0, 0, 0, 9_900, 1)
+        raw = b"\x01" + struct.pack("<q", 3)
+        assert with_recall.body == fixed + text("documents") + raw
         fixed = struct.pack("<IIBBHI", 2, 0, 0, 0, 0, 1)
         assert one_id.body == fixed + text("documents") + b"\x02" + name.bytes
         raw = b"\x03\x01\x00a" + b"\x04\x02\x03\x01\x00b\x01" + struct.pack("<q", 1)
@@ -282,6 +288,7 @@ def test_the_deadline_travels_with_the_request(driver: Driver) -> None:
         (20, DeadlineExceeded),
         (22, Overloaded),
         (27, RequestRejected),
+        (28, RequestRejected),
         (30, ServerError),
         (999, ServerError),
     ],
@@ -328,6 +335,17 @@ def test_both_sides_refusals_are_one_type(driver: Driver) -> None:
         search_for(1, k=2**32),
         search_for(1, k=1.5),
         search_for(1, ef=0),
+        search_for(1, recall=0.7999),
+        search_for(1, recall=0.9991),
+        search_for(1, recall=1),
+        search_for(1, recall=95),
+        search_for(1, recall=float("nan")),
+        search_for(1, recall="most"),
+        search_for(1, recall=0.95, ef=100),
+        search_for(1, recall=0.95, exact=True),
+        lambda c: c.search_by_id("d", 1, recall=0.5),
+        lambda c: c.search_by_id("d", 1, recall=0.95, ef=100),
+        lambda c: c.search_by_id("d", 1, recall=0.95, exact=True),
         search_for(1, timeout=0),
         search_for(1, timeout=float("nan")),
         lambda c: c.search("d", 1.0),
@@ -352,6 +370,34 @@ def test_what_cannot_be_valid_is_refused_before_it_is_sent(driver: Driver, call:
         with pytest.raises(InvalidRequest):
             one(driver, server, call)
         assert not server.peers
+
+
+@pytest.mark.parametrize(
+    ("recall", "travels"),
+    [
+        (0.8, 8_000),
+        (0.95, 9_500),
+        (np.float32(0.95), 9_500),
+        (0.98764, 9_876),
+        (np.float32(0.999), 9_990),
+    ],
+)
+def test_a_recall_travels_in_steps(driver: Driver, recall: Any, travels: int) -> None:
+    with FakeServer(honest) as server:
+        assert is_answer_for(5, one(driver, server, search_for(5, recall=recall)))
+        (asked,) = server.asked(SEARCH)
+    search = read_search(asked.body)
+    assert (search.ef, search.recall_target) == (0, travels)
+
+
+def test_a_recall_beside_an_effort_is_refused_in_words(driver: Driver) -> None:
+    client = driver.client("localhost:1")
+    with pytest.raises(InvalidRequest, match=r"recall is 0\.95 and ef is 100.*give one"):
+        driver.call(client, search_for(1, recall=0.95, ef=100))
+    with pytest.raises(InvalidRequest, match=r"recall is 0\.95 for an exact search.*give one"):
+        driver.call(client, search_for(1, recall=0.95, exact=True))
+    with pytest.raises(InvalidRequest, match=r"0\.5.*0\.8 to 0\.999"):
+        driver.call(client, search_for(1, recall=0.5))
 
 
 @pytest.mark.parametrize(

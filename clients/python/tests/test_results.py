@@ -73,5 +73,5 @@ def test_the_tree_of_exceptions() -> None:
 def test_an_array_that_fits_is_sent_from_where_it_is(dtype: type) -> None:
     queries: npt.NDArray[Any] = np.ones((4, 8), dtype)
     queries.setflags(write=False)
-    request = search("d", queries, 1, None, False)
+    request = search("d", queries, 1, None, None, False)
     assert np.shares_memory(np.frombuffer(request.tail, np.uint8), queries)

@@ -71,6 +71,7 @@ def search_body(f: dict[str, Any]) -> bytes:
         dimension=f["dimension"],
         count=f["queryCount"],
         collection=f["collection"],
+        recall_target=f.get("recallTarget", 0),
     )
     return head + np.array(f["vectors"], dtype).tobytes()
 
@@ -83,6 +84,7 @@ def search_by_id_body(f: dict[str, Any]) -> bytes:
         count=len(f["ids"]),
         collection=f["collection"],
         record_ids=record_ids(f),
+        recall_target=f.get("recallTarget", 0),
     )
 
 

@@ -82,6 +82,7 @@ class AsyncClient:
         vectors: Sequence[float],
         k: int = ...,
         *,
+        recall: float | None = ...,
         ef: int | None = ...,
         exact: bool = ...,
         timeout: float | None = ...,
@@ -93,6 +94,7 @@ class AsyncClient:
         vectors: Sequence[Sequence[float]] | Sequence[npt.NDArray[Any]],
         k: int = ...,
         *,
+        recall: float | None = ...,
         ef: int | None = ...,
         exact: bool = ...,
         timeout: float | None = ...,
@@ -104,6 +106,7 @@ class AsyncClient:
         vectors: npt.ArrayLike,
         k: int = ...,
         *,
+        recall: float | None = ...,
         ef: int | None = ...,
         exact: bool = ...,
         timeout: float | None = ...,
@@ -114,6 +117,7 @@ class AsyncClient:
         vectors: npt.ArrayLike,
         k: int = 10,
         *,
+        recall: float | None = None,
         ef: int | None = None,
         exact: bool = False,
         timeout: float | None = None,
@@ -125,15 +129,19 @@ class AsyncClient:
             vectors: `[dimension]` or `[queries, dimension]`. A C-contiguous float32 or float16
                 array is sent as it is, anything else is converted to float32.
             k: results a query. More than there are rows is no error: all rows come back.
-            ef: the size of the candidate list; larger finds more and takes longer. None: the
-                collection's default.
+            recall: the share of the `k` nearest that is to be found, on average over queries, from
+                0.8 to 0.999; more takes longer. It stands alone: with `ef` or `exact` it is
+                refused. Neither `recall` nor `ef`: the collection's default.
+            ef: the size of the candidate list, for those who would rather give the effort than the
+                recall; larger finds more and takes longer.
             exact: compare every row.
             timeout: seconds, instead of the client's.
 
         Returns:
             A `SearchResult` for one query, a `SearchBatch` for a 2-D array, however few its rows.
         """
-        return await self._link.call(_requests.search(collection, vectors, k, ef, exact), timeout)
+        request = _requests.search(collection, vectors, k, recall, ef, exact)
+        return await self._link.call(request, timeout)
 
     @overload
     async def search_by_id(  # type: ignore[overload-overlap]  # a str or tuple is one id, not many
@@ -142,6 +150,7 @@ class AsyncClient:
         ids: RecordID,
         k: int = ...,
         *,
+        recall: float | None = ...,
         ef: int | None = ...,
         exact: bool = ...,
         include_self: bool = ...,
@@ -154,6 +163,7 @@ class AsyncClient:
         ids: Iterable[RecordID] | npt.NDArray[np.integer[Any]],
         k: int = ...,
         *,
+        recall: float | None = ...,
         ef: int | None = ...,
         exact: bool = ...,
         include_self: bool = ...,
@@ -165,6 +175,7 @@ class AsyncClient:
         ids: _requests.IDs,
         k: int = 10,
         *,
+        recall: float | None = None,
         ef: int | None = None,
         exact: bool = False,
         include_self: bool = False,
@@ -176,7 +187,7 @@ class AsyncClient:
         row be among its own results. A tuple is one composite id; several ids come as a list or as
         an integer array. Otherwise as `search`.
         """
-        request = _requests.search_by_id(collection, ids, k, ef, exact, include_self)
+        request = _requests.search_by_id(collection, ids, k, recall, ef, exact, include_self)
         return await self._link.call(request, timeout)
 
     async def fetch(

@@ -37,6 +37,9 @@ _NO_TAIL = memoryview(b"")
 _F32 = np.dtype("<f4")
 _F16 = np.dtype("<f2")
 
+#: The recalls that can be asked for.
+_RECALL_MIN, _RECALL_MAX = 0.8, 0.999
+
 
 @dataclass(frozen=True)
 class Request(Generic[T_co]):
@@ -107,15 +110,22 @@ def statistics(collection: str) -> Request[dict[str, int | float | str]]:
 
 
 def search(
-    collection: str, vectors: npt.ArrayLike, k: int, ef: int | None, exact: bool
+    collection: str,
+    vectors: npt.ArrayLike,
+    k: int,
+    recall: float | None,
+    ef: int | None,
+    exact: bool,
 ) -> Request[SearchResult | SearchBatch]:
     """The neighbours of one query (1-D) or of several (2-D)."""
+    effort, recall_target = _effort_or_recall(ef, recall, exact)
     queries = _query_array(vectors)
     single = queries.ndim == 1
     count = 1 if single else queries.shape[0]
     head = _wire.search(
         k=_u32("k", k, 1),
-        ef=0 if ef is None else _u32("ef", ef, 1),
+        ef=effort,
+        recall_target=recall_target,
         element_type=_wire.ELEMENT_F16 if queries.dtype == _F16 else _wire.ELEMENT_F32,
         options=_wire.EXACT if exact else 0,
         dimension=queries.shape[-1],
@@ -126,14 +136,22 @@ def search(
 
 
 def search_by_id(
-    collection: str, ids: IDs, k: int, ef: int | None, exact: bool, include_self: bool
+    collection: str,
+    ids: IDs,
+    k: int,
+    recall: float | None,
+    ef: int | None,
+    exact: bool,
+    include_self: bool,
 ) -> Request[SearchResult | SearchBatch]:
     """The neighbours of one row or of several."""
+    effort, recall_target = _effort_or_recall(ef, recall, exact)
     single = isinstance(ids, (int, np.integer, uuid.UUID, str, tuple))
     listed = _id_list(ids)
     head = _wire.search_by_id(
         k=_u32("k", k, 1),
-        ef=0 if ef is None else _u32("ef", ef, 1),
+        ef=effort,
+        recall_target=recall_target,
         options=(_wire.EXACT if exact else 0) | (_wire.INCLUDE_SELF if include_self else 0),
         count=len(listed),
         collection=collection,
@@ -170,6 +188,32 @@ def _search_request(
     if single:
         return Request(kind, head, tail, _wire.Kind.SEARCH_REPLY, read_one)
     return Request(kind, head, tail, _wire.Kind.SEARCH_REPLY, read_all)
+
+
+def _effort_or_recall(ef: int | None, recall: float | None, exact: bool) -> tuple[int, int]:
+    """The two fields of which at most one is not 0."""
+    effort = 0 if ef is None else _u32("ef", ef, 1)
+    if recall is None:
+        return effort, 0
+    try:
+        share = float(recall)
+    except (TypeError, ValueError):
+        raise InvalidRequest(f"recall is {recall!r}: expected a number") from None
+    # Rounded before it is compared, so that a float32's rounding does no harm. NaN is not below 1.
+    steps = round(share * _wire.RECALL_STEPS) if 0 < share < 1 else 0
+    if not _RECALL_MIN * _wire.RECALL_STEPS <= steps <= _RECALL_MAX * _wire.RECALL_STEPS:
+        raise InvalidRequest(
+            f"recall is {share}: expected {_RECALL_MIN} to {_RECALL_MAX}; an exact search finds all"
+        )
+    if ef is not None:
+        raise InvalidRequest(
+            f"recall is {share} and ef is {effort}: the one decides the other, so give one of them"
+        )
+    if exact:
+        raise InvalidRequest(
+            f"recall is {share} for an exact search, which finds all: give one of them"
+        )
+    return 0, steps
 
 
 def _query_array(vectors: npt.ArrayLike) -> npt.NDArray[Any]:

@@ -76,6 +76,7 @@ class Client:
         vectors: Sequence[float],
         k: int = ...,
         *,
+        recall: float | None = ...,
         ef: int | None = ...,
         exact: bool = ...,
         timeout: float | None = ...,
@@ -87,6 +88,7 @@ class Client:
         vectors: Sequence[Sequence[float]] | Sequence[npt.NDArray[Any]],
         k: int = ...,
         *,
+        recall: float | None = ...,
         ef: int | None = ...,
         exact: bool = ...,
         timeout: float | None = ...,
@@ -98,6 +100,7 @@ class Client:
         vectors: npt.ArrayLike,
         k: int = ...,
         *,
+        recall: float | None = ...,
         ef: int | None = ...,
         exact: bool = ...,
         timeout: float | None = ...,
@@ -108,12 +111,14 @@ class Client:
         vectors: npt.ArrayLike,
         k: int = 10,
         *,
+        recall: float | None = None,
         ef: int | None = None,
         exact: bool = False,
         timeout: float | None = None,
     ) -> Any:
         """Finds the `k` nearest rows of each query; see `AsyncClient.search`."""
-        return self._link.call(_requests.search(collection, vectors, k, ef, exact), timeout)
+        request = _requests.search(collection, vectors, k, recall, ef, exact)
+        return self._link.call(request, timeout)
 
     @overload
     def search_by_id(  # type: ignore[overload-overlap]  # a str or tuple is one id, not many
@@ -122,6 +127,7 @@ class Client:
         ids: RecordID,
         k: int = ...,
         *,
+        recall: float | None = ...,
         ef: int | None = ...,
         exact: bool = ...,
         include_self: bool = ...,
@@ -134,6 +140,7 @@ class Client:
         ids: Iterable[RecordID] | npt.NDArray[np.integer[Any]],
         k: int = ...,
         *,
+        recall: float | None = ...,
         ef: int | None = ...,
         exact: bool = ...,
         include_self: bool = ...,
@@ -145,13 +152,14 @@ class Client:
         ids: _requests.IDs,
         k: int = 10,
         *,
+        recall: float | None = None,
         ef: int | None = None,
         exact: bool = False,
         include_self: bool = False,
         timeout: float | None = None,
     ) -> SearchResult | SearchBatch:
         """Finds the neighbours of rows of the collection; see `AsyncClient.search_by_id`."""
-        request = _requests.search_by_id(collection, ids, k, ef, exact, include_self)
+        request = _requests.search_by_id(collection, ids, k, recall, ef, exact, include_self)
         return self._link.call(request, timeout)
 
     def fetch(

@@ -44,6 +44,9 @@ COMPOSITE_COLUMNS_MAX: Final = 32
 EXACT: Final = 1
 INCLUDE_SELF: Final = 2
 
+#: A recall target travels in these steps; 0 = none given.
+RECALL_STEPS: Final = 10_000
+
 ELEMENT_F32: Final = 1
 ELEMENT_F16: Final = 2
 
@@ -235,18 +238,33 @@ def hello(client: str, version_min: int = VERSION, version_max: int = VERSION) -
 
 
 def search(
-    *, k: int, ef: int, element_type: int, options: int, dimension: int, count: int, collection: str
+    *,
+    k: int,
+    ef: int,
+    element_type: int,
+    options: int,
+    dimension: int,
+    count: int,
+    collection: str,
+    recall_target: int = 0,
 ) -> bytes:
-    """A Search, up to its vectors."""
-    fixed = _SEARCH.pack(k, ef, element_type, options, 0, dimension, count)
+    """A Search, up to its vectors; `recall_target` in 1/10,000."""
+    fixed = _SEARCH.pack(k, ef, element_type, options, recall_target, dimension, count)
     return fixed + encode_string(collection)
 
 
 def search_by_id(
-    *, k: int, ef: int, options: int, count: int, collection: str, record_ids: bytes
+    *,
+    k: int,
+    ef: int,
+    options: int,
+    count: int,
+    collection: str,
+    record_ids: bytes,
+    recall_target: int = 0,
 ) -> bytes:
-    """A SearchByID; `record_ids` comes from `encode_record_ids`."""
-    fixed = _SEARCH_BY_ID.pack(k, ef, options, 0, 0, count)
+    """A SearchByID; `record_ids` comes from `encode_record_ids`, `recall_target` is in 1/10,000."""
+    fixed = _SEARCH_BY_ID.pack(k, ef, options, 0, recall_target, count)
     return fixed + encode_string(collection) + record_ids
 
 

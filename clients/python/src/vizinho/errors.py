@@ -52,6 +52,7 @@ class ErrorCode(IntEnum):
     HANDSHAKE_TIMEOUT = 25
     STALLED = 26
     REPLY_TOO_LARGE = 27
+    INVALID_RECALL_TARGET = 28
     INTERNAL = 30
 
     @classmethod
@@ -141,6 +142,7 @@ _CLASSES: dict[ErrorCode, type[ServerError]] = {
     ErrorCode.ZERO_VECTOR: RequestRejected,
     ErrorCode.INVALID_K: RequestRejected,
     ErrorCode.INVALID_EFFORT: RequestRejected,
+    ErrorCode.INVALID_RECALL_TARGET: RequestRejected,
     ErrorCode.INVALID_COUNT: RequestRejected,
     ErrorCode.UNSUPPORTED_OPTION: RequestRejected,
     ErrorCode.RECORD_ID_MISMATCH: RequestRejected,

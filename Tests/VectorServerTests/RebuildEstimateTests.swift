@@ -1,0 +1,67 @@
+// Whether a rebuild is refused before it reads, and what it says.
+
+import Testing
+import VectorIndex
+
+@testable import VectorServer
+
+@Suite struct RebuildEstimateTests {
+  private func estimate(
+    rows: Int, isCounted: Bool = true, storage: VectorStorage = .f16, mebibytes: Int
+  ) -> RebuildEstimate {
+    RebuildEstimate(
+      rows: rows, isCounted: isCounted,
+      configuration: HNSWConfiguration(dimension: 384, metric: .cosine, storage: storage),
+      bytesAvailable: mebibytes << 20)
+  }
+
+  private func refusal(_ estimate: RebuildEstimate) -> ServerError? {
+    do throws(ServerError) {
+      try estimate.check()
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  @Test func whatFitsIsSaidInFigures() {
+    let fits = estimate(rows: 1_234_567, mebibytes: 4_000)
+    #expect(fits.fits && refusal(fits) == nil)
+    let needed = HNSWIndex.bytesNeeded(
+      rows: 1_234_567, configuration: HNSWConfiguration(dimension: 384, metric: .cosine, storage: .f16))
+    #expect(fits.bytesNeeded == needed)
+    #expect(
+      fits.text
+        == "about \(((needed + 1_048_575) >> 20).grouped) MiB for 1,234,567 rows of 384 dimensions as f16, of 4,000 "
+        + "MiB that this process may have for indexes")
+  }
+
+  @Test func whatIsClearlyBeyondIsRefused() {
+    let beyond = estimate(rows: 10_000_000, mebibytes: 4_000)
+    let error = refusal(beyond)
+    #expect(error?.code == .notEnoughMemory)
+    for words in ["10,000,000 rows", "4,000 MiB", "384", "f16", "--storage int8", "--where", "ANALYZE"] {
+      #expect(error?.message.contains(words) == true, "\(words)")
+    }
+    // The smallest storage has no smaller one.
+    let small = refusal(estimate(rows: 10_000_000, storage: .int8, mebibytes: 1_000))
+    #expect(small?.message.contains("--storage") == false)
+  }
+
+  /// A guess may be wrong by any factor, and a count by a little: then it is only said.
+  @Test func whatMayBeWrongIsOnlySaid() {
+    for doubtful in [
+      estimate(rows: 10_000_000, isCounted: false, mebibytes: 4_000),
+      estimate(rows: .max, isCounted: false, mebibytes: 1),
+      estimate(rows: 4_700_000, mebibytes: 4_000),
+    ] {
+      #expect(!doubtful.fits && refusal(doubtful) == nil)
+      #expect(doubtful.text.contains("does not fit, if the estimate is right") && doubtful.text.contains("--where"))
+    }
+    for nothing in [estimate(rows: 0, mebibytes: 1_000), estimate(rows: -1, isCounted: false, mebibytes: 1_000)] {
+      #expect(nothing.fits && refusal(nothing) == nil)
+    }
+    #expect(estimate(rows: 5, isCounted: false, mebibytes: 1).text.contains("an estimated 5 rows"))
+    #expect(refusal(estimate(rows: .max, mebibytes: 4_000))?.code == .notEnoughMemory)
+  }
+}
