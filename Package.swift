@@ -63,7 +63,7 @@ let package = Package(
     .executableTarget(
       name: "Bench",
       dependencies: [
-        "VectorIndex", "VectorServer", "VectorWire",
+        "CVectorKernels", "VectorIndex", "VectorServer", "VectorWire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),

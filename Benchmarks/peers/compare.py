@@ -60,13 +60,17 @@ class EngineProcess:
 
     def sweep(self, threads: int) -> list[Point]:
         """One round: all settings once."""
+        return [Point.from_json(point) for point in self.run(threads)]
+
+    def run(self, threads: int) -> list[dict[str, Any]]:
+        """One round, as the process tells it."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(f"run {threads}\n")
             self._process.stdin.flush()
-        points = [Point.from_json(point) for point in json.loads(self._line("in a sweep"))]
-        if any(point.threads != threads for point in points):
-            raise EngineError(f"{self.name} did not search with {threads} threads, as it was told to")
+        points: list[dict[str, Any]] = json.loads(self._line("in a sweep"))
+        if any(point["threads"] != threads for point in points):
+            raise EngineError(f"{self.name} did not run with {threads} threads, as it was told to")
         return points
 
     def _line(self, when: str) -> str:
@@ -103,6 +107,21 @@ class Measured:
     rounds: list[Round]
     versions: dict[str, str]
     left_out: list[str]
+
+
+def described(task: Task, exact: Exact) -> dict[str, Any]:
+    """What a reader must know of the data and of what was done with them."""
+    told = dataclasses.asdict(task)
+    return {
+        "base": task.base.name,
+        "base_sha256": digest(task.base),
+        "query": task.queries.name,
+        "query_sha256": digest(task.queries),
+        "rows": len(exact.base),
+        "dimension": exact.base.shape[1],
+        "queries": len(exact.queries),
+        **{key: told[key] for key in ("metric", "k", "efforts", "links", "build_effort", "threads")},
+    }
 
 
 def measure(task: Task, chosen: dict[str, tuple[str, ...]], rounds_count: int) -> Measured:
@@ -268,10 +287,8 @@ def main() -> None:
             truth=pathlib.Path(folder),
         )
         try:
-            exact = Exact.write(task)
-            rows, dimension, queries = *exact.base.shape, len(exact.queries)
-            # The processes have their own.
-            del exact
+            # The processes have their own vectors: ours are gone before they start.
+            about_task = described(task, Exact.write(task))
             measured = measure(task, got.chosen, got.rounds)
         except (VectorFileError, EngineError) as error:
             sys.exit(str(error))
@@ -283,20 +300,7 @@ def main() -> None:
         "engines": measured.versions,
         "left_out": measured.left_out,
         "rounds_count": got.rounds,
-        "task": {
-            "base": got.base.name,
-            "base_sha256": digest(got.base),
-            "query": got.queries.name,
-            "query_sha256": digest(got.queries),
-            "rows": rows,
-            "dimension": dimension,
-            "queries": queries,
-            **{
-                key: value
-                for key, value in dataclasses.asdict(task).items()
-                if key in {"metric", "k", "efforts", "links", "build_effort", "threads"}
-            },
-        },
+        "task": about_task,
     }
     found = summarize(measured.rounds)
     name = got.base.stem.removesuffix(".base")

@@ -52,6 +52,22 @@ class PeerIndex(abc.ABC):
         """The ids of the k nearest rows of every query, [queries, k], in one call."""
 
 
+class GrowingIndex(PeerIndex):
+    """One that takes rows after its build."""
+
+    @abc.abstractmethod
+    def keep(self, path: pathlib.Path) -> None:
+        """Writes the index to a file."""
+
+    @abc.abstractmethod
+    def restore(self, path: pathlib.Path, shape: tuple[int, int], task: Task) -> None:
+        """Becomes the index of that file, with room for `shape[0]` rows of `shape[1]` dimensions."""
+
+    @abc.abstractmethod
+    def insert(self, vectors: NDArray[np.float32], first: int, threads: int) -> None:
+        """Adds and links rows with the ids from `first` on, in one call."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Library:
     """The `Engine` of a library with Python bindings. One process for each storage."""
@@ -64,6 +80,8 @@ class Library:
     package: str
     module: str
     optional: bool = True
+    #: Whether `make` gives a GrowingIndex.
+    grows: bool = False
 
     def version(self) -> str:
         try:
@@ -74,14 +92,17 @@ class Library:
             ) from None
 
     def launches(self, task: Task) -> list[engines.Launch]:
-        return [
-            engines.Launch(
-                f"{self.name} {storage}",
-                [
-                    *(sys.executable, str(PROCESS), self.name, "--truth", str(task.truth)),
-                    *dataclasses.replace(task, storages=(storage,)).flags(),
-                ],
-                task.threads,
-            )
-            for storage in task.storages
-        ]
+        return [self._launch(task, storage) for storage in task.storages]
+
+    def insertions(self, task: Task, percent: int) -> list[engines.Launch]:
+        return [self._launch(task, storage, "--insert", str(percent)) for storage in task.storages if self.grows]
+
+    def _launch(self, task: Task, storage: str, *more: str) -> engines.Launch:
+        return engines.Launch(
+            f"{self.name} {storage}",
+            [
+                *(sys.executable, str(PROCESS), self.name, "--truth", str(task.truth), *more),
+                *dataclasses.replace(task, storages=(storage,)).flags(),
+            ],
+            task.threads,
+        )

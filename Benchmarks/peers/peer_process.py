@@ -1,6 +1,7 @@
 """The process of a library with Python bindings: builds once, sweeps when told, and measures.
 
-`peer_process.py ENGINE FLAGS…`, with what `Task.parse` takes, and one storage.
+`peer_process.py ENGINE FLAGS…`, with what `Task.parse` takes, and one storage. With `--insert PERCENT` a round inserts
+the last rows into an index of those before.
 """
 
 import argparse
@@ -15,7 +16,8 @@ from collections.abc import Iterator
 
 import engines
 import numpy as np
-from peer import Library, PeerIndex
+from insertion import Insertion, rows_before
+from peer import GrowingIndex, Library, PeerIndex, Setting
 from task import Exact, Point, Task, load
 
 # A pass over few queries is over too soon to be timed: it is repeated for at least so long, as in `bench index`.
@@ -61,10 +63,45 @@ class Sweeper:
             )
 
 
+class Inserter:
+    """An index of the first rows, kept in a file, ready to take the last ones again and again."""
+
+    def __init__(self, index: GrowingIndex, task: Task, exact: Exact, percent: int) -> None:
+        assert task.truth is not None
+        base = load(task.base, task.metric)
+        self._index, self._task, self._exact, self._shape = index, task, exact, base.shape
+        self._before = rows_before(len(base), percent)
+        self._kept = task.truth / f"index-{index.storage}"
+        index.build(base[: self._before], task)
+        index.keep(self._kept)
+        # The rows before are in the file.
+        self._rows = base[self._before :].copy()
+        self._queries = np.array(exact.queries)
+
+    def sweep(self, threads: int) -> Iterator[Insertion]:
+        self._index.restore(self._kept, (self._shape[0], self._shape[1]), self._task)
+        begun, processor_begun = time.perf_counter(), time.process_time()
+        self._index.insert(self._rows, self._before, threads)
+        seconds, processor_seconds = time.perf_counter() - begun, time.process_time() - processor_begun
+        (effort,) = self._task.efforts
+        ids = self._index.search(self._queries, self._task.k, Setting(effort), 1)
+        yield Insertion(
+            storage=self._index.storage,
+            threads=threads,
+            rows_before=self._before,
+            rows=len(self._rows),
+            rows_per_second=len(self._rows) / seconds,
+            processor_us_per_row=processor_seconds * 1e6 / len(self._rows),
+            effort=effort,
+            recall=self._exact.recall(ids, self._task.metric),
+        )
+
+
 def main() -> None:
     """Speaks what engines/__init__.py describes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("engine", choices=engines.known())
+    parser.add_argument("--insert", type=int, metavar="PERCENT")
     got, flags = parser.parse_known_args()
     task = Task.parse(flags)
     engine = engines.engine(got.engine)
@@ -76,7 +113,13 @@ def main() -> None:
 
     # Its code is not what an index takes.
     importlib.import_module(engine.module)
-    sweeper = Sweeper(engine.make(storage), task, Exact.read(task))
+    index, exact = engine.make(storage), Exact.read(task)
+    sweeper: Sweeper | Inserter
+    if got.insert is None:
+        sweeper = Sweeper(index, task, exact)
+    else:
+        assert isinstance(index, GrowingIndex)
+        sweeper = Inserter(index, task, exact, got.insert)
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
         word, _, count = line.strip().partition(" ")

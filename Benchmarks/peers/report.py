@@ -59,9 +59,7 @@ def write(prefix: pathlib.Path, about: dict[str, Any], rounds: list[Round], foun
 
 
 def page(name: str, about: dict[str, Any], found: list[Series]) -> str:
-    task, machine = about["task"], about["machine"]
-    versions = ", ".join(f"{engine} {version}" for engine, version in about["engines"].items())
-    left_out = "".join(f"- left out: {sentence}\n" for sentence in about["left_out"])
+    task = about["task"]
     return f"""# {name}
 
 {task["rows"]:,} × {task["dimension"]}, {task["queries"]:,} queries, {task["metric"]}, k {task["k"]}, M {task["links"]},
@@ -72,7 +70,15 @@ QPS at equal recall@{task["k"]}, interpolated on the Pareto front; in brackets a
 
 ![speed against recall]({name}.svg)
 
-- measured {about["measured_at"]} on {machine["cpu"]} ({machine["instructions"]})
+{provenance(about)}"""
+
+
+def provenance(about: dict[str, Any]) -> str:
+    """The end of a page: when, where, of what."""
+    task, machine = about["task"], about["machine"]
+    versions = ", ".join(f"{engine} {version}" for engine, version in about["engines"].items())
+    left_out = "".join(f"- left out: {sentence}\n" for sentence in about["left_out"])
+    return f"""- measured {about["measured_at"]} on {machine["cpu"]} ({machine["instructions"]})
 - {machine["processors"]} processors, {machine["memory_gib"]} GiB
 - {versions}
 {left_out}- base `{task["base"]}`, SHA-256 `{task["base_sha256"]}`

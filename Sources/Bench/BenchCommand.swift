@@ -9,5 +9,7 @@ struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract: "Measures the engine on your own data.",
-    subcommands: [IndexCommand.self, ChurnCommand.self, WireCommand.self])
+    subcommands: [
+      IndexCommand.self, InsertCommand.self, ChurnCommand.self, WireCommand.self, KernelsCommand.self,
+    ])
 }

@@ -1,6 +1,6 @@
 // `bench churn`: what a stream of changes does to an index, and what it costs the searches meanwhile.
 //
-// May use: Sweep, VectorIndex.
+// May use: Sweep, SplitMix, VectorIndex.
 
 import ArgumentParser
 import Foundation
@@ -25,6 +25,33 @@ struct ChurnCommand: ParsableCommand {
   @Option(help: "Rows that may wait to be linked before the next change waits: bounds what a search scans.") var tail =
     256
   @Option(help: "Decides the order of the changes.") var seed: UInt64 = 1
+  @Option(help: "Write what was measured to this file as JSON.") var json: String?
+
+  /// What was measured, of what, and where.
+  private struct Report: Codable {
+    var machine: Machine
+    var storage: String
+    var rows: Int
+    var dimension: Int
+    var queries: Int
+    var metric: String
+    var k: Int
+    var rounds: Int
+    var tail: Int
+    var seed: UInt64
+    var changesPerSecond: Double
+    /// Searches beside the changes, at the first of the efforts; null where the changes were over before one pass was.
+    var queriesPerSecondMeanwhile: Double?
+    /// Of the build, and after the last change.
+    var fresh: [IndexCommand.Point]
+    var churned: [IndexCommand.Point]
+
+    enum CodingKeys: String, CodingKey {
+      case machine, storage, rows, dimension, queries, metric, k, rounds, tail, seed, fresh, churned
+      case changesPerSecond = "changes_per_second"
+      case queriesPerSecondMeanwhile = "qps_meanwhile"
+    }
+  }
 
   func run() throws {
     guard let metric = Metric(name: metric) else {
@@ -42,6 +69,7 @@ struct ChurnCommand: ParsableCommand {
     guard let kept = storage == "auto" ? .automatic(dimension: base.dimension) : VectorStorage(name: storage) else {
       throw ValidationError("--storage: \"\(storage)\" is none of f32, f16, int8, int4x8, int4x16, auto")
     }
+    let machine = Machine.current()
     let threads = ProcessInfo.processInfo.activeProcessorCount
     let truth = try Truth(base: base, queries: queries, metric: metric, k: k, threads: threads)
     let sweep = try Sweep(
@@ -100,6 +128,14 @@ struct ChurnCommand: ParsableCommand {
       sweep.measure(Sweep.Search(options: SearchOptions(k: k, effort: $0)), threads: 1, vectorOfRow: order)
     }
     report("after every row was replaced \(rounds) times", efforts, after)
+    if let json {
+      try Report(
+        machine: machine, storage: kept.name, rows: base.count, dimension: base.dimension, queries: queries.count,
+        metric: metric.name, k: k, rounds: rounds, tail: tail, seed: seed,
+        changesPerSecond: Double(rounds * base.count) / seconds,
+        queriesPerSecondMeanwhile: passes > 0 ? Double(passes) / secondsEach : nil, fresh: fresh, churned: after
+      ).writeJSON(to: json)
+    }
   }
 
   private func report(_ what: String, _ efforts: [Int], _ points: [IndexCommand.Point]) {
@@ -111,17 +147,5 @@ struct ChurnCommand: ParsableCommand {
           point.qps,
           point.distancesPerQuery))
     }
-  }
-}
-
-/// SplitMix64 (Steele, Lea & Flood 2014): an order that a seed repeats.
-private struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

@@ -1,6 +1,6 @@
 // `bench index`: the index alone, in process, on a file of vectors: recall and speed over the effort or the recall that is asked for.
 //
-// May use: VectorIndex.
+// May use: Sweep, Rounds, VectorIndex.
 
 import ArgumentParser
 import Foundation
@@ -39,7 +39,10 @@ struct IndexCommand: ParsableCommand {
   @Option(help: "Threads that search; the build uses all cores.") var threads = 1
   @Option(help: "Threads that build; all cores if absent.") var buildThreads: Int?
   @Option(help: "Write the points to this file as JSON.") var json: String?
-  @Flag(help: "Build once, print \"ready\", then sweep once for every line read from standard input.")
+  @Flag(
+    help:
+      "Build once, print \"ready\", then sweep once for every line read from standard input: \"run THREADS\", or nothing."
+  )
   var roundsFromStdin = false
 
   enum Basis: String, ExpressibleByArgument, CaseIterable {
@@ -88,7 +91,7 @@ struct IndexCommand: ParsableCommand {
       throw ValidationError("--ef must be a list of positive numbers, such as 16,64,256")
     }
     guard k > 0, threads > 0 else { throw ValidationError("--k and --threads must be positive") }
-    let base = try VectorFile(path: base)
+    var base = try VectorFile(path: base)
     var queries = try VectorFile(path: queries)
     guard queries.dimension == base.dimension else {
       throw ValidationError("the queries have \(queries.dimension) dimensions and the base has \(base.dimension)")
@@ -120,11 +123,11 @@ struct IndexCommand: ParsableCommand {
       efforts.map { Sweep.Search(options: SearchOptions(k: k, effort: $0)) }
       + targets.map { Sweep.Search(options: SearchOptions(k: k, recallTarget: $0)) }
       + reaches.map { Sweep.Search(options: SearchOptions(k: k), reach: $0) }
+    // The indexes have their own: a large set need not be there twice.
+    base.values = []
     if roundsFromStdin {
-      say("ready")
-      while readLine() != nil {
-        let points = sweeps.flatMap { sweep in options.map { sweep.measure($0, threads: threads) } }
-        say(String(decoding: try JSONEncoder().encode(points), as: UTF8.self))
+      try Rounds.answer(threads: threads) { threads in
+        sweeps.flatMap { sweep in options.map { sweep.measure($0, threads: threads) } }
       }
       return
     }
@@ -152,11 +155,7 @@ struct IndexCommand: ParsableCommand {
               point.recall, point.qps, point.processorMicroseconds, point.distancesPerQuery, point.expansionsPerQuery))
       }
     }
-    if let json {
-      let encoder = JSONEncoder()
-      encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-      try encoder.encode(points).write(to: URL(fileURLWithPath: json))
-    }
+    try json.map { try points.writeJSON(to: $0) }
   }
 
   private func numbers(_ list: String, _ option: String) throws -> [Float] {
@@ -164,10 +163,5 @@ struct IndexCommand: ParsableCommand {
       guard let number = Float($0) else { throw ValidationError("\(option): \"\($0)\" is no number") }
       return number
     }
-  }
-
-  /// Prints a line that whoever reads our output through a pipe sees at once.
-  private func say(_ line: String) {
-    FileHandle.standardOutput.write(Data((line + "\n").utf8))
   }
 }

@@ -52,6 +52,16 @@ final class Sweep: Sendable {
     self.truth = truth
   }
 
+  /// Of an index that was made elsewhere.
+  init(of index: HNSWIndex, queries: VectorFile, truth: Truth, k: Int) {
+    self.index = index
+    self.queries = queries
+    self.k = k
+    self.truth = truth
+    buildSeconds = 0
+    calibrationSeconds = nil
+  }
+
   /// Passes over the queries go on for at least this long: one pass of a few hundred queries is over too soon to be timed.
   private static let secondsMin = 0.3
 
@@ -88,7 +98,7 @@ final class Sweep: Sendable {
   private static func rounded(_ number: Float) -> Double { (Double(number) * 1e6).rounded() / 1e6 }
 
   /// What this process has had of the processors.
-  private static func processorSeconds() -> Double {
+  static func processorSeconds() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9

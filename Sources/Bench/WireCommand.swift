@@ -1,6 +1,6 @@
 // `bench wire`: what the protocol and the server cost on top of the search itself.
 //
-// May use: VectorServer, in this process; WireDriver; Sweep.
+// May use: VectorServer, in this process; WireDriver; Sweep; Timing.
 
 import ArgumentParser
 import Foundation
@@ -105,11 +105,6 @@ struct WireCommand: AsyncParsableCommand {
       in process, \(cores) threads:         \(text(median(all))) queries/s
       over the wire, \(inFlight) in flight:   \(text(median(wireMany))) queries/s, \(text(1e6 * (1 / median(wireMany) - 1 / median(all)))) µs more a query
       """
-  }
-
-  private static func median(_ values: [Double]) -> Double {
-    let sorted = values.sorted()
-    return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
   }
 
   private static func text(_ value: Double) -> String { String(format: "%.1f", value) }

@@ -3,8 +3,8 @@
 An engine runs in a process of its own, or in one for each way to keep vectors, so that their threads, allocators and
 runtimes do not meet. A process builds, prints a line `ready`, and then, for every line `run COUNT` on its standard
 input, sweeps over its settings once with that many threads and prints the points as one line of JSON: always the same
-settings in the same order. It ends at the end of its input. `bench index --rounds-from-stdin` speaks this, for the one
-count of threads that it was started with; peer_process.py speaks it for a library with Python bindings.
+settings in the same order. It ends at the end of its input. `bench index --rounds-from-stdin` speaks this, and
+`bench insert` likewise, whose rounds insert rows; peer_process.py speaks it for a library with Python bindings.
 
 A module here has one name that others use: `ENGINE: Engine`.
 """
@@ -46,6 +46,12 @@ class Engine(Protocol):
 
     def launches(self, task: Task) -> list[Launch]:
         """The processes that together measure `task`."""
+
+    def insertions(self, task: Task, percent: int) -> list[Launch]:
+        """The processes that insert the last rows of `task` into an index of those before, in each round anew.
+
+        A round's line of JSON is a list of `insertion.Insertion`. Empty where that is not measured of the engine.
+        """
 
 
 def known() -> list[str]:

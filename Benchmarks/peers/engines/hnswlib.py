@@ -1,20 +1,20 @@
 """hnswlib, by the authors of the HNSW paper. From PyPI, compiled for this processor when it was installed."""
 
 import os
+import pathlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from peer import Library, PeerIndex, Setting
+from peer import GrowingIndex, Library, Setting
 from task import Task
 
 
-class HnswlibIndex(PeerIndex):
+class HnswlibIndex(GrowingIndex):
     def build(self, base: NDArray[np.float32], task: Task) -> None:
         import hnswlib
 
-        # Of unit length, vectors have the order of their inner products.
-        self._index = hnswlib.Index("l2" if task.metric == "l2" else "ip", base.shape[1])
+        self._index = hnswlib.Index(space(task), base.shape[1])
         self._index.init_index(len(base), M=task.links, ef_construction=task.build_effort, random_seed=100)
         self._index.set_num_threads(os.cpu_count() or 1)
         self._index.add_items(base, np.arange(len(base)))
@@ -25,5 +25,23 @@ class HnswlibIndex(PeerIndex):
         ids, _ = self._index.knn_query(queries, k=k, num_threads=threads)
         return ids
 
+    def keep(self, path: pathlib.Path) -> None:
+        self._index.save_index(str(path))
 
-ENGINE = Library("hnswlib", HnswlibIndex, ("f32",), package="hnswlib", module="hnswlib")
+    def restore(self, path: pathlib.Path, shape: tuple[int, int], task: Task) -> None:
+        import hnswlib
+
+        rows, dimension = shape
+        self._index = hnswlib.Index(space(task), dimension)
+        self._index.load_index(str(path), max_elements=rows)
+
+    def insert(self, vectors: NDArray[np.float32], first: int, threads: int) -> None:
+        self._index.add_items(vectors, np.arange(first, first + len(vectors)), num_threads=threads)
+
+
+def space(task: Task) -> str:
+    """What it calls the metric. Of unit length, vectors have the order of their inner products."""
+    return "l2" if task.metric == "l2" else "ip"
+
+
+ENGINE = Library("hnswlib", HnswlibIndex, ("f32",), package="hnswlib", module="hnswlib", grows=True)

@@ -31,24 +31,18 @@ class Vizinho:
         return described.stdout.strip() or "not from a git checkout"
 
     def launches(self, task: Task) -> list[Launch]:
-        if not PROGRAM.is_file():
-            sys.exit(f"{PROGRAM.relative_to(REPOSITORY)} is missing: swift build -c release --product bench")
-        # A process of the program searches with one count of threads.
-        return [
-            Launch(
-                f"vizinho for --threads {count}" if len(task.threads) > 1 else "vizinho",
-                [
-                    str(PROGRAM),
-                    "index",
-                    *dataclasses.replace(task, threads=(count,)).flags(),
-                    "--recall-targets",
-                    RECALL_TARGETS,
-                    "--rounds-from-stdin",
-                ],
-                (count,),
-            )
-            for count in task.threads
-        ]
+        # One process for all counts of threads: each round says its own.
+        flags = dataclasses.replace(task, threads=task.threads[:1]).flags()
+        return [launch(task, "index", *flags, "--recall-targets", RECALL_TARGETS)]
+
+    def insertions(self, task: Task, percent: int) -> list[Launch]:
+        return [launch(task, "insert", *task.flags(), "--percent", str(percent))]
+
+
+def launch(task: Task, *arguments: str) -> Launch:
+    if not PROGRAM.is_file():
+        sys.exit(f"{PROGRAM.relative_to(REPOSITORY)} is missing: swift build -c release --product bench")
+    return Launch("vizinho", [str(PROGRAM), *arguments, "--rounds-from-stdin"], task.threads)
 
 
 ENGINE = Vizinho()

@@ -1,8 +1,9 @@
-// The choice of the distance kernels. This folder's files are the only ones that see C's kernels.
+// The choice of the distance kernels. This folder's files are the only ones that see C's kernels, but for `bench kernels`, which
+// measures them one by one.
 //
 // May use: CVectorKernels; `getenv`, for the override.
 
-internal import CVectorKernels
+package import CVectorKernels
 import Glibc
 
 /// The kernels of one instruction set.
@@ -11,7 +12,7 @@ package struct DistanceKernels: @unchecked Sendable {
 
   /// "avx512vnni", "avx512", "avx2", "neondot", "neon", "portable" or "scalar".
   package let name: String
-  let table: vz_kernels
+  package let table: vz_kernels
 
   /// All that this CPU can run, fastest first. The portable twin, written with Swift's `SIMD` types, comes before plain C.
   package static let available: [DistanceKernels] = {

@@ -10,7 +10,7 @@
 //
 // May use: nothing but the standard library.
 
-enum RowFormat: Sendable {
+package enum RowFormat: Sendable {
   case f32
   case f16
   /// −127...127, scaled so that the largest component is 127.
@@ -31,9 +31,9 @@ enum RowFormat: Sendable {
   /// The largest of the above: the padding of a query that any kernel can read.
   static let widthMultipleMax = 128
 
-  func width(ofDimension dimension: Int) -> Int { Self.padded(dimension, to: widthMultiple) }
+  package func width(ofDimension dimension: Int) -> Int { Self.padded(dimension, to: widthMultiple) }
 
-  func rowBytes(width: Int) -> Int {
+  package func rowBytes(width: Int) -> Int {
     switch self {
     case .f32: width * 4
     case .f16: width * 2
