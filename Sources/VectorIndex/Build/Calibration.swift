@@ -123,10 +123,11 @@ private struct Calibration: Sendable {
 
   /// How much may be missed while measuring, as a multiple of what a recall allows, for 1, 10 and 100 results.
   ///
-  /// Rows are not questions. Where rows missed what .80 to .99 allow, questions missed .17 to .57 times as much of 1 result, .42 to
-  /// .90 of 10, and up to 1.75 times of 100, 2.5 times at .999. And a sample is not the whole: one half of the questions missed up
-  /// to 1.4 times what the other did. (Both on kernel-minilm-384 and debian-minilm-384: docs/decisions/0010-recall-target.md.)
-  private var margins: [Double] { sample.basis == .rows ? [1.6, 0.9, 0.4] : [0.7, 0.7, 0.7] }
+  /// Rows are not questions, and how much harder questions are differs from set to set: where rows missed what a recall of .80 to .95
+  /// allows, questions missed .17 to 1.1 times as much of 1 result, .42 to 1.5 of 10, .3 to 1.75 of 100. The margins are what keeps the
+  /// promise on the hardest of three sets, for .999 of 100 results on all but chance. And a sample is not the whole: one half of the
+  /// questions missed up to 1.4 times what the other did. (docs/decisions/0010-recall-target.md)
+  private var margins: [Double] { sample.basis == .rows ? [0.85, 0.65, 0.4] : [0.7, 0.7, 0.7] }
 
   func curve(_ progress: @Sendable (Double) -> Bool) throws(IndexError) -> RecallCurve {
     try report(0, progress)

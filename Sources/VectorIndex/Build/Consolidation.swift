@@ -57,8 +57,8 @@ extension HNSWIndex {
 
   /// Replaces edges to retired nodes by edges to those nodes' neighbours.
   ///
-  /// Edges that are left stay. The freed places go to candidates that are nearer to the base than to every neighbour, as in
-  /// Algorithm 4, and then to the nearest of the rest: a node that lost edges keeps its degree.
+  /// Edges that are left stay. Places, freed ones and those that were empty, go to candidates that are nearer to the base than to every
+  /// neighbour, as in Algorithm 4; and freed ones that remain to the nearest of the rest: a node that lost edges keeps its degree.
   /// - Returns: false when there were too few candidates for that.
   private func mendLinks(of base: UInt32, layer: Int, _ scratch: BuildScratch) -> Bool {
     let neighbours = graph.neighbours(of: base, layer: layer)
@@ -73,7 +73,8 @@ extension HNSWIndex {
     }
     let nearest = self.neighbours(candidates, of: base, scratch)
     var rest: [UInt32] = []
-    for candidate in nearest where kept.count < neighbours.count {
+    let degreeMax = graph.degreeMax(onLayer: layer)
+    for candidate in nearest where kept.count < degreeMax {
       let toKept = self.neighbours(kept, of: candidate.slot, scratch)
       if toKept.contains(where: { $0.distance < candidate.distance }) {
         rest.append(candidate.slot)
@@ -81,9 +82,9 @@ extension HNSWIndex {
         kept.append(candidate.slot)
       }
     }
-    kept.append(contentsOf: rest.prefix(neighbours.count - kept.count))
+    kept.append(contentsOf: rest.prefix(max(0, neighbours.count - kept.count)))
     graph.withLock(on: base) { graph.setLinks(kept, of: base, layer: layer) }
-    return kept.count == neighbours.count
+    return kept.count >= neighbours.count
   }
 
   /// Chooses edges on the ground layer for a node around which too much was removed.

@@ -14,6 +14,13 @@ extension HNSWIndex {
   /// go, the nearest are often about to leave, and it cost half a point of recall: there all are considered.
   private static let candidatesPerEdge = 8
 
+  /// Edges that a row chooses on the ground layer when it comes into an index that is in use: half as many again as in a bulk build.
+  ///
+  /// Of a node's neighbours, some leave during its life, and what fills their places when the graph is mended is near, but not chosen among
+  /// many. With M edges the graph grows thinner: on the 10,000-row sample, after three replacements of all rows, a search at ef 32 computes 552
+  /// distances where it had computed 588. With this many it stays at 588, and recall with it.
+  private var streamDegree: Int { configuration.connectivity * 3 / 2 }
+
   /// Links a row into the graph: Algorithm 1, INSERT. Safe to run on several threads for different slots.
   ///
   /// - slot: [q]; its row is written, and it is a node without edges.
@@ -57,7 +64,8 @@ extension HNSWIndex {
       if l == 0, scratch.search.isAbandoned, let version { scanCandidates(for: slot, version: version, scratch) }
       if scratch.search.nearest.count > 0 { start = scratch.search.nearest.slot(at: 0) }
       traversal.selectNeighbours(
-        scratch.candidates, degree: configuration.connectivity, into: &scratch.chosen[l], scratch)
+        scratch.candidates, degree: l == 0 && version != nil ? streamDegree : configuration.connectivity,
+        into: &scratch.chosen[l], scratch)
     }
 
     for l in 0...top {
