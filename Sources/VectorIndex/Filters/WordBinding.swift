@@ -96,6 +96,24 @@ final class WordBinding {
     return matchesLate(code)
   }
 
+  /// Of which of 64 codes' words the condition is true; of NULL it is not.
+  @inline(never)
+  func mask(_ codes: UnsafePointer<UInt32>) -> UInt64 {
+    // Copies, which the loop can keep in registers.
+    let bits = UnsafePointer(bits)
+    let known = UInt32(known)
+    var mask: UInt64 = 0
+    for i in 0..<64 {
+      let code = codes[i]
+      if code < known {
+        mask |= (bits[Int(code / 64)] &>> UInt64(code % 64) & 1) &<< UInt64(truncatingIfNeeded: i)
+      } else if code != KeywordDictionary.noCode, matchesLate(code) {
+        mask |= 1 &<< UInt64(truncatingIfNeeded: i)
+      }
+    }
+    return mask
+  }
+
   /// A word that a row got by an update since this search began.
   private func matchesLate(_ code: UInt32) -> Bool {
     code < condition.dictionary.count && condition.matches(condition.dictionary.word(code))
