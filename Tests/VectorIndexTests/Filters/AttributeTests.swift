@@ -276,6 +276,26 @@ import Testing
     #expect(reads.withLock { $0 } > 100)
   }
 
+  /// A reader that has looked at one list and comes to another finds the rows there that have moved to the first meanwhile; when it
+  /// has left, they go.
+  @Test func listsKeepWhatAReaderMayNeed() throws {
+    let index = try HNSWIndex(configuration: configuration(try AttributeSchema([AttributeColumn("a", .int64)])))
+    for n in 0..<40 as Range<Int64> { try index.insert(.int64(n), [1, 2, 3, 4], attributes: [.int64(1)]) }
+    let postings = try #require(index.attributes?.columns[0].postings)
+    let pin = index.store.pins.take()
+    defer { index.store.pins.giveBack(pin) }
+    _ = index.store.pins.enter(pin)
+    #expect(postings.list(of: 1).count == 40 && postings.list(of: 2).count == 0)
+    for n in 0..<40 as Range<Int64> { try index.updateAttributes(of: .int64(n), [.int64(2)]) }
+    // More than the list has room for, so that it is made anew.
+    for n in 40..<140 as Range<Int64> { try index.insert(.int64(n), [1, 2, 3, 4], attributes: [.int64(1)]) }
+    #expect(postings.list(of: 1).count == 140 && postings.list(of: 2).count == 40)
+    index.store.pins.leave(pin)
+    for n in 40..<140 as Range<Int64> { try index.updateAttributes(of: .int64(n), [.int64(3)]) }
+    for n in 0..<2 as Range<Int64> { try index.updateAttributes(of: .int64(n), [.null]) }
+    #expect(postings.list(of: 1).count <= 1 && postings.list(of: 3).count == 100)
+  }
+
   private static func id(_ index: HNSWIndex, _ slot: UInt32) -> Int64 {
     if case .int64(let id) = index.store.ids[slot] { id } else { .max }
   }
