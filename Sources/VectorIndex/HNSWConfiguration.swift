@@ -24,11 +24,13 @@ public struct HNSWConfiguration: Hashable, Sendable {
   /// Bytes that the index may commit for rows, links and ids; it refuses rows beyond. nil = 80 % of the memory that this process
   /// may have (the machine's, or its control group's), for all indexes of the process that have no budget of their own.
   public var memoryBudget: Int?
+  /// What the rows have beside their vectors, for filters to ask for.
+  public var attributes: AttributeSchema
 
   public init(
     dimension: Int, metric: Metric, recordIDKind: RecordIDKind = .int64, storage: VectorStorage? = nil,
     connectivity: Int = 16, constructionEffort: Int = 200, recallTarget: Float = 0.95, searchEffort: Int = 0,
-    seed: UInt64 = 1, memoryBudget: Int? = nil
+    seed: UInt64 = 1, memoryBudget: Int? = nil, attributes: AttributeSchema = .empty
   ) {
     self.dimension = dimension
     self.metric = metric
@@ -40,6 +42,7 @@ public struct HNSWConfiguration: Hashable, Sendable {
     self.searchEffort = searchEffort
     self.seed = seed
     self.memoryBudget = memoryBudget
+    self.attributes = attributes
   }
 }
 

@@ -3,12 +3,14 @@
 // A Hierarchical Navigable Small World graph (Yu. A. Malkov & D. A. Yashunin, "Efficient and robust approximate nearest
 // neighbor search using Hierarchical Navigable Small World graphs", arXiv:1603.09320) over rows that Postgres owns.
 //
-//     Storage/   the rows: vectors, ids, lifetimes, and the memory they live in
-//     Distance/  what "near" means, and the kernels that compute it
-//     Graph/     who is linked to whom, and how one writer changes what readers walk
-//     Search/    the hot loop (Algorithms 2 and 5) and what it writes
-//     Build/     insertion (Algorithm 1), neighbour selection (Algorithm 4), bulk build, removal and repair
-//     Exact/     brute force: the oracle and the safety net
+//     Storage/     the rows: vectors, ids, lifetimes, and the memory they live in
+//     Distance/    what "near" means, and the kernels that compute it
+//     Graph/       who is linked to whom, and how one writer changes what readers walk
+//     Search/      the hot loop (Algorithms 2 and 5) and what it writes
+//     Build/       insertion (Algorithm 1), neighbour selection (Algorithm 4), bulk build, removal and repair
+//     Attributes/  what rows say beside their vectors, by column
+//     Filters/     conditions on that: their text, what they mean, and which rows meet them
+//     Exact/       brute force: the oracle and the safety net
 //
 // Readers never lock. One writer at a time changes the rows; every change publishes a version, and a search sees exactly the rows
 // of the version it started with (Storage/ReaderPins.swift). A new row is searchable at once: it lies in a tail that searches look
@@ -29,6 +31,8 @@ public final class HNSWIndex: @unchecked Sendable {
   let store: VectorStore
   let tail: Tail
   let graph: Graph
+  /// nil when the rows have none.
+  let attributes: AttributeStore?
   let traversal: Traversal
   /// Nodes that some reader may meet and not see: staged ones that are linked already, and retired ones.
   let hiddenNodes = Atomic<Int>(0)
@@ -83,6 +87,9 @@ public final class HNSWIndex: @unchecked Sendable {
     store = try VectorStore(configuration: configuration, kernels: kernels)
     tail = try Tail(memory: store.memory)
     graph = try Graph(configuration: configuration, memory: store.memory)
+    attributes =
+      configuration.attributes.isEmpty
+      ? nil : try AttributeStore(schema: configuration.attributes, slots: store.memory, pins: store.pins)
     traversal = Traversal(graph: graph, store: store, scorer: store.walking)
   }
 
@@ -109,7 +116,7 @@ public final class HNSWIndex: @unchecked Sendable {
   /// The vector of a row, as the storage keeps it: bit for bit under `f32`, else rounded. nil when there is no such row.
   public func vector(of id: RecordID) -> [Float]? { withCurrentSlot(of: id) { store.vector($0) } }
 
-  private func withCurrentSlot<R>(of id: RecordID, _ body: (UInt32) -> R) -> R? {
+  func withCurrentSlot<R>(of id: RecordID, _ body: (UInt32) -> R) -> R? {
     let pin = store.pins.take()
     defer { store.pins.giveBack(pin) }
     _ = store.pins.enter(pin)

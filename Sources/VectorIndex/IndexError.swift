@@ -34,6 +34,16 @@ public struct IndexError: Error, Hashable, Sendable, CustomStringConvertible {
     public static let outOfMemory = Code(rawValue: "outOfMemory")
     /// Saved parts of an index contradict each other.
     public static let inconsistentParts = Code(rawValue: "inconsistentParts")
+    /// A row's attributes are not those of the schema: too few, too many, or of another type.
+    public static let attributeMismatch = Code(rawValue: "attributeMismatch")
+    /// A filter names an attribute that there is not.
+    public static let unknownAttribute = Code(rawValue: "unknownAttribute")
+    /// A filter compares an attribute with a value of another type, or in a way that its type does not have.
+    public static let filterTypeMismatch = Code(rawValue: "filterTypeMismatch")
+    /// A filter asks for an order of text whose collation is not C.
+    public static let orderRefused = Code(rawValue: "orderRefused")
+    /// A filter is too large, too deep, or no filter at all.
+    public static let invalidFilter = Code(rawValue: "invalidFilter")
     /// The caller asked for the work to stop.
     public static let cancelled = Code(rawValue: "cancelled")
   }

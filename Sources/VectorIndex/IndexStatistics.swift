@@ -22,6 +22,8 @@ public struct IndexStatistics: Hashable, Sendable {
   public var linkBytes: Int
   /// Memory committed to the ids and the table that finds them.
   public var idBytes: Int
+  /// Memory committed to the attributes, their words and the lists that find rows by value.
+  public var attributeBytes: Int
   /// The kernels in use: "avx512", "avx2", "neon", "portable" or "scalar".
   public var kernels: String
   /// What searches for a recall go by; nil when the index was never calibrated.
@@ -29,7 +31,7 @@ public struct IndexStatistics: Hashable, Sendable {
   /// What the index may commit: its own budget, or that of all indexes of the process that have none of their own.
   public var budgetBytes: Int
 
-  public var bytes: Int { vectorBytes + linkBytes + idBytes }
+  public var bytes: Int { vectorBytes + linkBytes + idBytes + attributeBytes }
 }
 
 extension HNSWIndex {
@@ -38,7 +40,8 @@ extension HNSWIndex {
       IndexStatistics(
         rows: count, retiredRows: rows.retired.count, tailRows: tailCount, freeSlots: store.freeSlotCount,
         topLayer: graph.entryPoint()?.layer ?? -1, vectorBytes: store.rowBytes, linkBytes: graph.bytes + tail.bytes,
-        idBytes: store.idBytes, kernels: store.kernelsName, calibration: calibration(),
+        idBytes: store.idBytes, attributeBytes: attributes?.bytes ?? 0, kernels: store.kernelsName,
+        calibration: calibration(),
         budgetBytes: store.memory.budget.limit)
     }
   }

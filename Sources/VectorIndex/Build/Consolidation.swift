@@ -131,11 +131,13 @@ extension HNSWIndex {
   /// Gives slots back that were unlinked before the oldest pinned version.
   func reclaim(_ rows: inout RowChanges) {
     store.freeOutgrownTables()
+    attributes?.reclaim()
     guard !rows.unlinked.isEmpty else { return }
     let oldest = store.pins.oldest()
     rows.unlinked.removeAll { unlinked in
       guard oldest >= unlinked.version else { return false }
       for slot in unlinked.slots where graph.layer(of: slot) >= 0 { graph.removeNode(slot) }
+      attributes?.release(unlinked.slots)
       store.free(unlinked.slots)
       return true
     }

@@ -14,6 +14,13 @@ extension HNSWIndex {
   /// - Throws: `duplicateRecord`, `dimensionMismatch`, `notFinite`, `recordIDMismatch`, `outOfMemory`. Rows before the
   ///   offending one are staged.
   public func stage(_ ids: [RecordID], _ vectors: UnsafeBufferPointer<Float>) throws(IndexError) -> [Int] {
+    try stage(ids, vectors, attributes: nil)
+  }
+
+  /// - values: each row's attributes, checked; nil for NULLs.
+  func stage(
+    _ ids: [RecordID], _ vectors: UnsafeBufferPointer<Float>, attributes values: [[AttributeValue]]?
+  ) throws(IndexError) -> [Int] {
     let dimension = configuration.dimension
     guard vectors.count == ids.count * dimension else {
       throw IndexError(
@@ -41,7 +48,7 @@ extension HNSWIndex {
         guard let inverseLength = inverseLengths[i] else { continue }
         guard store.table.slot(of: id) == nil else { throw duplicate(id) }
         let row = UnsafeBufferPointer(rebasing: vectors[(i * dimension)..<((i + 1) * dimension)])
-        let slot = try store.stage(id, row, inverseLength: inverseLength, previous: nil)
+        let slot = try stageRow(id, row, inverseLength: inverseLength, values?[i], previous: nil)
         store.table.set(id, to: slot)
         rows.staged.append(slot)
       }

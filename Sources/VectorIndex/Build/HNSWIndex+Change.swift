@@ -11,7 +11,7 @@ extension HNSWIndex {
   /// - Throws: `duplicateRecord`, `dimensionMismatch`, `notFinite`, `zeroVector`, `recordIDMismatch`, `outOfMemory`.
   /// - Complexity: O(dimension) where a ``Maintenance`` runs; else about one search with ef = the construction effort.
   public func insert(_ id: RecordID, _ vector: [Float]) throws(IndexError) {
-    try change(id, vector, replaces: false)
+    try change(id, vector, nil, replaces: false)
   }
 
   /// Adds a row, or replaces the vector of the row of that id. A search sees the old vector or the new one, never both and
@@ -19,10 +19,13 @@ extension HNSWIndex {
   ///
   /// - Throws: as ``insert(_:_:)``; `duplicateRecord` only where a row of that id is staged and not linked.
   public func upsert(_ id: RecordID, _ vector: [Float]) throws(IndexError) {
-    try change(id, vector, replaces: true)
+    try change(id, vector, nil, replaces: true)
   }
 
-  private func change(_ id: RecordID, _ vector: [Float], replaces: Bool) throws(IndexError) {
+  /// - values: the row's attributes, checked; nil for those of the row that it replaces, or NULLs.
+  func change(
+    _ id: RecordID, _ vector: [Float], _ values: [AttributeValue]?, replaces: Bool
+  ) throws(IndexError) {
     try check(id)
     let inverseLength = try vector.withUnsafeBufferPointer { buffer throws(IndexError) in try checked(buffer) }
     try changeRows { rows throws(IndexError) in
@@ -36,7 +39,7 @@ extension HNSWIndex {
       tail.rewindIfEmpty()
       try tail.reserve()
       let slot = try vector.withUnsafeBufferPointer { buffer throws(IndexError) in
-        try store.stage(id, buffer, inverseLength: inverseLength, previous: previous)
+        try stageRow(id, buffer, inverseLength: inverseLength, values, previous: previous)
       }
       // Nothing below fails.
       let version = store.pins.current + 1

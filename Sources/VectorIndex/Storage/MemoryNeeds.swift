@@ -29,7 +29,7 @@ extension HNSWConfiguration {
     slotArrays.reduce(0, +) + 12 + (recordIDKind.usesHeap ? 32 : 0)
   }
 
-  /// Bytes a slot, array by array: those of VectorStore and Graph.
+  /// Bytes a slot, array by array: those of VectorStore, Graph and AttributeStore.
   var slotArrays: [Int] {
     let fine = storage.fineFormat
     var arrays = [fine.rowBytes(width: fine.width(ofDimension: dimension)), fine.sideFloats(metric: metric) * 4]
@@ -39,7 +39,7 @@ extension HNSWConfiguration {
     return arrays + [
       VectorStore.lifetimeBytes, recordIDKind.cellBytes, Graph.stride(ofDegree: groundDegreeMax) * 4, upperSlotBytes,
       Graph.nodeBytes,
-    ]
+    ] + attributes.slotArrays
   }
 
   /// Bytes that the layers above the ground take for each slot. A node reaches layer l with probability M⁻ˡ, so it has
@@ -47,5 +47,17 @@ extension HNSWConfiguration {
   var upperSlotBytes: Int {
     let rowBytes = Graph.stride(ofDegree: connectivity) * 4
     return (rowBytes * 9 + 8 * (connectivity - 1) - 1) / (8 * (connectivity - 1))
+  }
+}
+
+extension AttributeSchema {
+  /// Bytes a slot that the attributes take: cells, and about what a row takes in the lists that find it. Words, arrays and
+  /// distinct values come on top: how many there will be is not known.
+  var slotArrays: [Int] {
+    guard !isEmpty else { return [] }
+    return [4, 1]
+      + columns.map { column in
+        column.type.cellBytes + (column.type.hasNullBytes ? 1 : 0) + (column.isIndexed ? 8 : 0)
+      }
   }
 }

@@ -1,0 +1,218 @@
+// The attributes of the rows: columns by *attribute row*, and for each slot the attribute row that it has.
+//
+//     bindings  [slot]            u32, atomic: the slot's attribute row; 0 = the row of NULLs
+//     blocks    [slot / 64]       u32, atomic: the attribute row of the block's first slot, where those of the others follow; else 0
+//     columns   [attribute row]   see AttributeCells.swift
+//
+// An update writes a new attribute row and swaps the slot's binding: a reader that loads the binding once sees one row or the
+// other, whole. Old attribute rows are used again when no pin is older, as slots are. (docs/decisions/0013-attributes.md)
+//
+// May use: AttributeCells, SlotMemory, ReaderPins, DeferredFrees.
+
+import Synchronization
+
+/// The attributes of an index's rows. The one who changes rows writes; pinned readers read without a lock.
+final class AttributeStore: @unchecked Sendable {
+  // Proof of Sendable: bindings are atomic; cells follow AttributeCells' rule; the rest belongs to the one who changes rows.
+
+  let schema: AttributeSchema
+  let columns: [AttributeCells]
+  /// `[slot]`, readable for whole blocks of 64 slots, of which one was used.
+  let bindings: UnsafeMutablePointer<Atomic<UInt32>>
+  private let bindingMemory: ReservedMemory
+  private let blockMemory: ReservedMemory
+  private let rows: SlotMemory
+  private let pins: ReaderPins
+  private var frees: DeferredFrees
+  /// Attribute rows in use or free; row 0 is the one of NULLs.
+  private var rowsUsed = 1
+  private var freeRows: [UInt32] = []
+  /// Rows that an update has replaced, until no reader can be on them.
+  private var replaced: [(row: UInt32, slot: UInt32, version: UInt64)] = []
+  private var replacedOfSlot: [UInt32: Int] = [:]
+
+  static let rowOfNulls: UInt32 = 0
+  static let blockSlots = 64
+
+  /// - Precondition: `slots` has no slot yet.
+  init(schema: AttributeSchema, slots: SlotMemory, pins: ReaderPins) throws(IndexError) {
+    self.schema = schema
+    self.pins = pins
+    frees = DeferredFrees(pins: pins)
+    bindingMemory = try slots.makeArray(slotBytes: 4)
+    bindings = bindingMemory.base.bindMemory(to: Atomic<UInt32>.self, capacity: slots.slotsMax)
+    blockMemory = try slots.makeArray(slotBytes: 1)
+    // Replaced rows wait for readers: some more rows than slots.
+    rows = SlotMemory(slotsMax: slots.slotsMax + slots.slotsMax / 8 + Self.blockSlots, budget: slots.budget)
+    var columns: [AttributeCells] = []
+    for column in schema.columns { columns.append(try AttributeCells(column, rows: rows)) }
+    self.columns = columns
+    try rows.commit(slots: Self.blockSlots)
+    wipeFresh(Self.rowOfNulls)
+  }
+
+  deinit { frees.freeAll() }
+
+  var bytes: Int { columns.reduce(bindingMemory.committedBytes + blockMemory.committedBytes) { $0 + $1.bytes } }
+
+  /// The attribute row of a slot. Pairs with the releasing stores of `bind` and `release`.
+  @inline(__always)
+  func row(of slot: UInt32) -> UInt32 { bindings[Int(slot)].load(ordering: .acquiring) }
+
+  /// For the 64 slots from `64 × block` on: the attribute row of the first, where each has the one after the one before it, so that
+  /// nobody need look each up. 0 where some have others. What is in the row of a slot that cannot be seen means nothing.
+  ///
+  /// A reader that takes this for true an instant after an update sees the row that was replaced, which is whole until it leaves.
+  @inline(__always)
+  func firstRow(ofBlock block: Int) -> UInt32 { blockCell(block)[0].load(ordering: .acquiring) }
+
+  /// A cache line a block, of the block's own 64 bytes.
+  @inline(__always)
+  private func blockCell(_ block: Int) -> UnsafeMutablePointer<Atomic<UInt32>> {
+    (blockMemory.base + block * Self.blockSlots).assumingMemoryBound(to: Atomic<UInt32>.self)
+  }
+
+  /// The values of a slot's row. For whoever is pinned and may see the slot, or changes rows.
+  func values(of slot: UInt32) -> [AttributeValue] {
+    let row = row(of: slot)
+    return columns.map { $0.value(row) }
+  }
+}
+
+// MARK: - Writing
+
+extension AttributeStore {
+  /// Writes an attribute row that no slot has yet.
+  /// - values: checked.
+  /// - Throws: `outOfMemory`; nothing has changed then.
+  func write(_ values: [AttributeValue]) throws(IndexError) -> UInt32 {
+    guard values.contains(where: { $0 != .null }) else { return Self.rowOfNulls }
+    let row: UInt32
+    if let free = freeRows.popLast() {
+      row = free
+    } else {
+      // Whole blocks are read, so the rows after the last one must be readable.
+      try rows.commit(slots: rowsUsed + Self.blockSlots)
+      row = UInt32(rowsUsed)
+      rowsUsed += 1
+      wipeFresh(row)
+    }
+    do throws(IndexError) {
+      for (column, value) in zip(columns, values) { try column.write(value, to: row, &frees) }
+    } catch {
+      discard(row)
+      frees.seal()
+      throw error
+    }
+    return row
+  }
+
+  /// Takes back a row that was written and that no slot has.
+  func discard(_ row: UInt32) {
+    guard row != Self.rowOfNulls else { return }
+    for column in columns { column.wipe(row) }
+    freeRows.append(row)
+  }
+
+  /// Gives a row to a slot.
+  ///
+  /// - isLast: whether no slot above it was ever used.
+  /// - Throws: `outOfMemory`; the slot has the row that it had, and the new one is taken back.
+  func bind(_ slot: UInt32, to row: UInt32, isLast: Bool) throws(IndexError) {
+    let old = self.row(of: slot)
+    do throws(IndexError) {
+      // In the lists first: a reader that finds the slot there looks at the row that it has by then.
+      for column in columns {
+        guard let postings = column.postings else { continue }
+        for key in AttributeCells.keys(column.keys(row), without: column.keys(old)) {
+          try postings.append(key, slot, &frees) { keeps($0, key, column) }
+        }
+      }
+    } catch {
+      // What is in the lists already is looked at for nothing.
+      discard(row)
+      frees.seal()
+      throw error
+    }
+    // Before the binding: whoever sees the block as it was finds the row that the slot had.
+    let cell = blockCell(Int(slot) / Self.blockSlots)
+    let lane = slot % UInt32(Self.blockSlots)
+    if lane == 0, isLast {
+      cell[0].store(row, ordering: .releasing)
+    } else {
+      let first = cell[0].load(ordering: .relaxed)
+      if first != 0, row != first + lane { cell[0].store(0, ordering: .releasing) }
+    }
+    bindings[Int(slot)].store(row, ordering: .releasing)
+    frees.seal()
+  }
+
+  /// Gives a slot that readers may see a new row in the place of the one it has, and publishes that.
+  func rebind(_ slot: UInt32, to row: UInt32) throws(IndexError) {
+    let old = self.row(of: slot)
+    try bind(slot, to: row, isLast: false)
+    let version = pins.current + 1
+    pins.publish(version)
+    if old != Self.rowOfNulls {
+      replaced.append((old, slot, version))
+      replacedOfSlot[slot, default: 0] += 1
+    }
+  }
+
+  /// Whether a list of `key` must keep a slot: it has the value, or had it when some reader began.
+  private func keeps(_ slot: UInt32, _ key: UInt64, _ column: AttributeCells) -> Bool {
+    column.hasKey(key, row(of: slot)) || (!replacedOfSlot.isEmpty && replacedOfSlot[slot] != nil)
+  }
+
+  /// Takes the rows of slots back that no reader can see, and wipes them.
+  func release(_ slots: [UInt32]) {
+    for slot in slots {
+      let row = row(of: slot)
+      guard row != Self.rowOfNulls else { continue }
+      bindings[Int(slot)].store(Self.rowOfNulls, ordering: .releasing)
+      takeBack(row, of: slot)
+    }
+    frees.seal()
+  }
+
+  /// Takes replaced rows back that no reader can be on any more.
+  func reclaim() {
+    let oldest = pins.oldest()
+    frees.free(oldest: oldest)
+    guard !replaced.isEmpty else { return }
+    var kept: [(row: UInt32, slot: UInt32, version: UInt64)] = []
+    let done = replaced.filter { item in
+      if oldest >= item.version { return true }
+      kept.append(item)
+      return false
+    }
+    guard !done.isEmpty else { return }
+    replaced = kept
+    for item in done {
+      if let count = replacedOfSlot[item.slot], count > 1 {
+        replacedOfSlot[item.slot] = count - 1
+      } else {
+        replacedOfSlot[item.slot] = nil
+      }
+    }
+    for item in done { takeBack(item.row, of: item.slot) }
+    frees.seal()
+  }
+
+  private func takeBack(_ row: UInt32, of slot: UInt32) {
+    let now = self.row(of: slot)
+    for column in columns {
+      guard let postings = column.postings else { continue }
+      for key in AttributeCells.keys(column.keys(row), without: column.keys(now)) {
+        postings.noteDead(key, &frees) { keeps($0, key, column) }
+      }
+    }
+    discard(row)
+  }
+
+  /// Makes a row NULL whose memory is zero.
+  private func wipeFresh(_ row: UInt32) {
+    // A zero cell is an array of no elements, which has no run to take back.
+    for column in columns { column.wipe(row) }
+  }
+}

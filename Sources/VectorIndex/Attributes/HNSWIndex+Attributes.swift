@@ -1,0 +1,98 @@
+// Rows with attributes: how they come in, how they are changed without their vectors, how they are read.
+//
+// May use: AttributeStore, VectorStore.
+
+extension HNSWIndex {
+  /// Adds a row with its attributes.
+  ///
+  /// - attributes: a value for each column of the configuration's schema, in its order.
+  /// - Throws: as ``insert(_:_:)``, and `attributeMismatch`.
+  public func insert(
+    _ id: RecordID, _ vector: [Float], attributes values: [AttributeValue]
+  ) throws(IndexError) {
+    try configuration.attributes.check(values)
+    try change(id, vector, values, replaces: false)
+  }
+
+  /// Adds a row with its attributes, or replaces both of the row of that id: a search sees the old ones or the new.
+  ///
+  /// ``upsert(_:_:)``, without attributes, leaves those that the row has.
+  /// - Throws: as ``upsert(_:_:)``, and `attributeMismatch`.
+  public func upsert(
+    _ id: RecordID, _ vector: [Float], attributes values: [AttributeValue]
+  ) throws(IndexError) {
+    try configuration.attributes.check(values)
+    try change(id, vector, values, replaces: true)
+  }
+
+  /// Writes rows with their attributes that searches do not find yet; as ``stage(_:_:)``.
+  ///
+  /// - attributes: `[ids.count]`, for each row a value for each column.
+  /// - Throws: as ``stage(_:_:)``, and `attributeMismatch`, before anything is staged.
+  public func stage(
+    _ ids: [RecordID], _ vectors: UnsafeBufferPointer<Float>, attributes values: [[AttributeValue]]
+  ) throws(IndexError) -> [Int] {
+    guard values.count == ids.count else {
+      throw IndexError(.attributeMismatch, "\(ids.count) rows, and attributes of \(values.count)")
+    }
+    for (id, values) in zip(ids, values) {
+      do throws(IndexError) {
+        try configuration.attributes.check(values)
+      } catch {
+        throw IndexError(error.code, "row \(id): \(error.message)")
+      }
+    }
+    return try stage(ids, vectors, attributes: .some(values))
+  }
+
+  /// Gives a row other attributes; its vector and its links stay as they are. A reader sees all of the old ones or all of the new;
+  /// one that is at work already may see either.
+  ///
+  /// - Returns: false when there is no such row.
+  /// - Throws: `attributeMismatch`, `recordIDMismatch`, `outOfMemory`; the row has what it had then.
+  /// - Complexity: O(columns), and what follows when lists are made anew.
+  @discardableResult
+  public func updateAttributes(of id: RecordID, _ values: [AttributeValue]) throws(IndexError) -> Bool {
+    try check(id)
+    try configuration.attributes.check(values)
+    return try changeRows { rows throws(IndexError) in
+      guard let slot = store.table.slot(of: id) else { return false }
+      guard let attributes else { return true }
+      reclaim(&rows)
+      try attributes.rebind(slot, to: try attributes.write(values))
+      return true
+    }
+  }
+
+  /// The attributes of a row, in the schema's order. nil when there is no such row.
+  public func attributes(of id: RecordID) -> [AttributeValue]? {
+    withCurrentSlot(of: id) { slot in attributes?.values(of: slot) ?? [] }
+  }
+
+  /// Writes a row into a slot, staged, its attributes with it; or changes nothing.
+  /// - values: nil for those of the row that it replaces, or NULLs.
+  func stageRow(
+    _ id: RecordID, _ vector: UnsafeBufferPointer<Float>, inverseLength: Float, _ values: [AttributeValue]?,
+    previous: UInt32?
+  ) throws(IndexError) -> UInt32 {
+    guard let attributes else {
+      return try store.stage(id, vector, inverseLength: inverseLength, previous: previous)
+    }
+    let row = try attributes.write(values ?? previous.map { attributes.values(of: $0) } ?? [])
+    let slot: UInt32
+    do throws(IndexError) {
+      slot = try store.stage(id, vector, inverseLength: inverseLength, previous: previous)
+    } catch {
+      attributes.discard(row)
+      throw error
+    }
+    do throws(IndexError) {
+      try attributes.bind(slot, to: row, isLast: Int(slot) + 1 == store.slotsUsed.load(ordering: .relaxed))
+    } catch {
+      // Nothing leads to the slot yet.
+      store.free([slot])
+      throw error
+    }
+    return slot
+  }
+}
