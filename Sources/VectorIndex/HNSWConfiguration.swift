@@ -11,7 +11,8 @@ public struct HNSWConfiguration: Hashable, Sendable {
   public var recordIDKind: RecordIDKind
   /// The precision in which rows are kept.
   public var storage: VectorStorage
-  /// Edges that a new node chooses on each layer [M], 2...64. A node keeps up to twice as many on the ground layer.
+  /// Edges that a new node chooses on each layer [M], 2...64; half as many again on the ground layer of an index in use. A node keeps up
+  /// to twice as many there.
   public var connectivity: Int
   /// Candidates considered for those edges [efConstruction], `connectivity`...4,096.
   public var constructionEffort: Int

@@ -42,6 +42,11 @@ public enum IndexSnapshot {
   public static func publish(
     _ index: HNSWIndex, origin: SnapshotOrigin, to publisher: SnapshotPublisher, options: SnapshotWriter.Options
   ) throws(SnapshotError) -> SnapshotPublisher.Publication {
+    // Left out, they would be NULLs when the snapshot is loaded.
+    guard index.configuration.attributes.isEmpty else {
+      throw SnapshotError(
+        .unusable, "the index has attributes, which snapshots do not hold yet; save an index without attributes")
+    }
     let storage = index.configuration.storage
     return try index.withFrozen { frozen throws(SnapshotError) in
       try publisher.publish(

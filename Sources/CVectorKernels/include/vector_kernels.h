@@ -113,7 +113,7 @@ typedef struct vz_visited {
   uint64_t *bits;
   /// Slots there are bits for. Others count as met: they came into being after the walk began.
   uint32_t slots;
-  /// [log_max + VZ_DEGREE_MAX]. When it is full it begins anew, and `overflows` says so. What was added last, and the two
+  /// [VZ_LOG_MAX + VZ_DEGREE_MAX]. When it is full it begins anew, and `overflows` says so. What was added last, and the two
   /// batches before, stay where they are.
   uint32_t *log;
   size_t log_count;

@@ -179,15 +179,10 @@ extension AttributeStore {
   func reclaim() {
     let oldest = pins.oldest()
     frees.free(oldest: oldest)
-    guard !replaced.isEmpty else { return }
-    var kept: [(row: UInt32, slot: UInt32, version: UInt64)] = []
-    let done = replaced.filter { item in
-      if oldest >= item.version { return true }
-      kept.append(item)
-      return false
-    }
+    // Versions ascend, so those that are done stand first. Looking at no others keeps a change cheap while a reader stays pinned.
+    let done = Array(replaced.prefix { oldest >= $0.version })
     guard !done.isEmpty else { return }
-    replaced = kept
+    replaced.removeFirst(done.count)
     for item in done {
       if let count = replacedOfSlot[item.slot], count > 1 {
         replacedOfSlot[item.slot] = count - 1

@@ -23,12 +23,11 @@ struct DeferredFrees {
   }
 
   mutating func free(oldest: UInt64) {
-    guard !sealed.isEmpty else { return }
-    sealed.removeAll { item in
-      guard oldest >= item.version else { return false }
-      item.block.deallocate()
-      return true
-    }
+    // Versions ascend.
+    let done = sealed.prefix { oldest >= $0.version }
+    guard !done.isEmpty else { return }
+    for item in done { item.block.deallocate() }
+    sealed.removeFirst(done.count)
   }
 
   /// - Precondition: there are no readers.

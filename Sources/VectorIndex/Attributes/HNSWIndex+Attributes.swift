@@ -58,6 +58,8 @@ extension HNSWIndex {
     return try changeRows { rows throws(IndexError) in
       guard let slot = store.table.slot(of: id) else { return false }
       guard let attributes else { return true }
+      // Rows are often written again as they are, and rows that follow each other are read faster than those that were moved.
+      if attributes.values(of: slot) == values { return true }
       reclaim(&rows)
       try attributes.rebind(slot, to: try attributes.write(values))
       return true

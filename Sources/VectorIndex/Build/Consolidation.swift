@@ -14,7 +14,7 @@ extension HNSWIndex {
   /// that no path leads to any more.
   ///
   /// Runs by itself when enough rows were changed; searches and changes go on meanwhile.
-  /// - Complexity: one pass over all links, and about `M²` distances for each edge that led to a removed row.
+  /// - Complexity: one pass over all links, and up to `4 M²` distances for each edge that led to a removed row.
   public func consolidate() {
     withLinks { consolidate(&$0) }
   }

@@ -16,9 +16,8 @@ extension HNSWIndex {
 
   /// Edges that a row chooses on the ground layer when it comes into an index that is in use: half as many again as in a bulk build.
   ///
-  /// Of a node's neighbours, some leave during its life, and what fills their places when the graph is mended is near, but not chosen among
-  /// many. With M edges the graph grows thinner: on the 10,000-row sample, after three replacements of all rows, a search at ef 32 computes 552
-  /// distances where it had computed 588. With this many it stays at 588, and recall with it.
+  /// Of a node's neighbours, some leave during its life, and what fills their places when the graph is mended is near, but not chosen
+  /// among many. With M edges the graph grows thinner, and recall with it (docs/decisions/0005-removal-by-sweep.md).
   private var streamDegree: Int { configuration.connectivity * 3 / 2 }
 
   /// Links a row into the graph: Algorithm 1, INSERT. Safe to run on several threads for different slots.

@@ -107,7 +107,12 @@ private struct FilterPrinter {
     }
   }
 
-  private func quoted(_ text: String) -> String { "'" + doubled(text, "'") + "'" }
+  /// In SQL a backslash makes an E string of it, which means the same whether `standard_conforming_strings` is on or off.
+  private func quoted(_ text: String) -> String {
+    let literal = "'" + doubled(text, "'") + "'"
+    guard isSQL, text.unicodeScalars.contains("\\") else { return literal }
+    return " E" + doubled(literal, "\\")
+  }
 
   private func doubled(_ text: String, _ quote: Unicode.Scalar) -> String {
     var result = String.UnicodeScalarView()

@@ -8,8 +8,9 @@
 // readers load edges with acquire. A row that is rewritten while it is read shows a mix of old and new edges, which is
 // still a set of edges. Writers of one row hold its lock.
 //
-// May use: SlotMemory, ReservedMemory, Synchronization.
+// May use: SlotMemory, ReservedMemory, Synchronization; of CVectorKernels the most links that a hop takes.
 
+internal import CVectorKernels
 import Synchronization
 
 /// The links of all layers.
@@ -50,6 +51,7 @@ final class Graph: @unchecked Sendable {
   static func stride(ofDegree degree: Int) -> Int { (degree + 15) / 16 * 16 }
 
   init(configuration: HNSWConfiguration, memory: SlotMemory) throws(IndexError) {
+    precondition(configuration.groundDegreeMax <= VZ_DEGREE_MAX, "a hop has room for so many links")
     degreeMax = configuration.connectivity
     groundDegreeMax = configuration.groundDegreeMax
     groundStride = Self.stride(ofDegree: groundDegreeMax)

@@ -1,9 +1,9 @@
 // The representations of a row: how many bytes they take, and how a vector becomes one of them and a vector again.
 //
-// A row has two numbers beside it, its side, so that a distance is `side.0 · (factor · sum + shift) + side.1 · weight + constant`
+// A row has two numbers beside it, its side, so that a distance is `scale · (factor · sum + shift) + bias · weight + constant`
 // with four numbers that belong to the query (Scorer.swift, vector_kernels.h). What they are depends on the metric:
 //
-//                 side.0                                  side.1
+//                 scale                                   bias
 //     cosine      1 / length of what the row's numbers are  what the numbers are multiplied with to be the vector
 //     product     what the numbers are multiplied with      0
 //     l2          the same (1 for f32)                      squared length of the vector (0 for f32)
@@ -48,7 +48,7 @@ package enum RowFormat: Sendable {
   static func padded(_ dimension: Int, to multiple: Int) -> Int { (dimension + multiple - 1) / multiple * multiple }
 }
 
-/// A row's numbers beside its numbers. As the kernels read it: two floats.
+/// A row's numbers beside its numbers.
 struct RowSide: Hashable, Sendable {
   var scale: Float
   var bias: Float

@@ -56,8 +56,7 @@ public struct RebuildEstimate: Hashable, Sendable {
 
   private var advice: String {
     let smaller = VectorStorage.allCases.map { storage in
-      var configuration = HNSWConfiguration(dimension: dimension, metric: .l2, storage: storage)
-      configuration.storage = storage
+      let configuration = HNSWConfiguration(dimension: dimension, metric: .l2, storage: storage)
       return (storage: storage, bytes: configuration.bytesPerVector)
     }.min { $0.bytes < $1.bytes }
     let storage = smaller.map { $0.storage == self.storage ? "" : " a smaller storage (--storage \($0.storage.name))," }

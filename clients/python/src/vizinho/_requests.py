@@ -197,7 +197,7 @@ def _effort_or_recall(ef: int | None, recall: float | None, exact: bool) -> tupl
         return effort, 0
     try:
         share = float(recall)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidRequest(f"recall is {recall!r}: expected a number") from None
     # Rounded before it is compared, so that a float32's rounding does no harm. NaN is not below 1.
     steps = round(share * _wire.RECALL_STEPS) if 0 < share < 1 else 0
