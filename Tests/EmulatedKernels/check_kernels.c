@@ -181,14 +181,14 @@ static void check_halves(const vz_kernels *table) {
   report(right, table->name, "every half by", "f16_product", 1, HALVES);
 }
 
-/// A hop keeps what vz_score_below keeps, and gathers each link that was not visited, once, leaving out what has no bit.
+/// A hop keeps what vz_score_below keeps, and gathers each link that was not visited, once, leaving out what has no bit. Two batches
+/// are on their way, as in a walk, and stay what they are.
 static bool is_hop(const vz_plane *plane, const vz_query *query, size_t count) {
   enum { BITS = ROWS - 3 };
   static uint32_t log[VZ_LOG_MAX + VZ_DEGREE_MAX];
   uint64_t bits[ROWS / 64 + 1] = {0};
   bool met[ROWS] = {false}, right = true;
   vz_visited visited = {bits, BITS, log, next() % 3 ? 0 : VZ_LOG_MAX - next_below(100), false};
-  vz_batch ready;
   uint32_t first[COUNT_MAX], slots[COUNT_MAX], kept[COUNT_MAX], links[VZ_DEGREE_MAX];
   float distances[COUNT_MAX], out[COUNT_MAX];
   for (size_t i = 0; i < count; i++) {
@@ -198,7 +198,8 @@ static bool is_hop(const vz_plane *plane, const vz_query *query, size_t count) {
     right &= !vz_visit(&visited, first[i]);
   }
   right &= !vz_visit(&visited, BITS);
-  ready = (vz_batch){first, count};
+  vz_batch ready = {first, count}, coming = {first, 0};
+  uint32_t came[COUNT_MAX];
   for (size_t hop = 0; hop < 40; hop++) {
     size_t degree = 1 + next_below(VZ_DEGREE_MAX), used = next_below(degree + 1), expected = 0;
     for (size_t i = 0; i < degree; i++) links[i] = i < used ? (uint32_t)next_below(ROWS) : UINT32_MAX;
@@ -216,7 +217,11 @@ static bool is_hop(const vz_plane *plane, const vz_query *query, size_t count) {
       expected++;
     }
     right &= gathered.count == expected && visited.log_count <= VZ_LOG_MAX + VZ_DEGREE_MAX;
-    ready = gathered;
+    right &= coming.count == 0 || !memcmp(coming.slots, came, coming.count * sizeof *came);
+    ready = coming;
+    coming = gathered;
+    for (size_t i = 0; i < coming.count && i < COUNT_MAX; i++) came[i] = coming.slots[i];
+    if (coming.count > COUNT_MAX) coming.count = COUNT_MAX;
   }
   return right;
 }

@@ -113,6 +113,16 @@ import VectorIndex
     }
   }
 
+  /// Not left out in silence: they would be NULLs afterwards.
+  @Test func attributesAreRefused() throws {
+    let index = try HNSWIndex(
+      configuration: HNSWConfiguration(dimension: 2, metric: .l2, attributes: AttributeSchema([.init("tenant", .int64)])))
+    try index.insert(.int64(1), [1, 2], attributes: [.int64(7)])
+    let error = snapshotError { _ = try save(index) }
+    #expect(error?.code == .unusable)
+    #expect(error?.message.contains("attributes") == true)
+  }
+
   @Test func whatContradictsItselfIsRefused() throws {
     #expect(try code() == nil)
     #expect(try code { $0[.metric] = "hamming" } == .unusable)

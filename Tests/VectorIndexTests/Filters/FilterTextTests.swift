@@ -153,6 +153,7 @@ import Testing
       ("tenant = 7", "\"tenant\" = '7'::int8"),
       ("title > 'it''s'", "\"title\" collate \"C\" > 'it''s'::text"),
       ("lang in ('pt', null)", "\"lang\" in ('pt'::text, null)"),
+      ("lang = 'a\\'' or true'", "\"lang\" =  E'a\\\\'' or true'::text"),
       ("tags @> {'a', null}", "\"tags\" @> array['a'::text, null]::text[]"), ("groups && {}", "\"groups\" && '{}'"),
       ("1 = any (groups)", "'1'::int8 = any (\"groups\")"),
       ("title prefix 'Lin'", "starts_with(\"title\", 'Lin'::text)"),
