@@ -116,7 +116,8 @@ import VectorIndex
   /// Not left out in silence: they would be NULLs afterwards.
   @Test func attributesAreRefused() throws {
     let index = try HNSWIndex(
-      configuration: HNSWConfiguration(dimension: 2, metric: .l2, attributes: AttributeSchema([.init("tenant", .int64)])))
+      configuration: HNSWConfiguration(
+        dimension: 2, metric: .l2, attributes: AttributeSchema([.init("tenant", .int64)])))
     try index.insert(.int64(1), [1, 2], attributes: [.int64(7)])
     let error = snapshotError { _ = try save(index) }
     #expect(error?.code == .unusable)
