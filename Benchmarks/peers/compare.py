@@ -16,11 +16,11 @@ from typing import Any
 
 import engines
 import report
+from options import check, task_of, task_parser
 from summary import OURS, Round, summarize
-from task import METRICS, Exact, Point, Task, counts, digest, names
+from task import Exact, Point, Task, counts, digest
 from vectors import VectorFileError
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 EFFORTS = (10, 12, 16, 20, 24, 32, 40, 56, 80, 112, 160, 224, 320, 448)
 # What tells processors of one name apart, as far as these engines use it.
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "asimd", "asimddp", "sve")
@@ -228,45 +228,28 @@ def in_all(name: str) -> tuple[bool, bool, str]:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="Benchmarks/peers/run",
-        description="Compares vector indexes at equal recall, on the same data, in one run.",
+    parser = task_parser(
+        "Benchmarks/peers/run", "Compares vector indexes at equal recall, on the same data, in one run.", rounds=5
     )
-    sample = REPOSITORY / "data" / "debian-10k"
-    about_files = "[rows, dimension], .npy, .fvecs or .fbin"
-    parser.add_argument("--base", type=pathlib.Path, default=f"{sample}.base.npy", help=about_files)
-    parser.add_argument("--queries", type=pathlib.Path, default=f"{sample}.query.npy", help=about_files)
-    parser.add_argument("--metric", choices=METRICS, default="cosine")
-    parser.add_argument("--k", type=int, default=10)
     parser.add_argument(
         "--engines",
         default="hnswlib,vizinho",
         help="the first is what others are held against; NAME or NAME:STORAGE+STORAGE, or all; "
         + "; ".join(f"{name} {'+'.join(engines.engine(name).storages)}".strip() for name in engines.known()),
     )
-    parser.add_argument("--storages", type=names, default=(), help=f"of {OURS}, as f32,int8 (default: the program's)")
     parser.add_argument("--ef", type=counts, default=EFFORTS, help="candidate list sizes, as 10,20,40")
-    parser.add_argument("--m", type=int, default=16, help="links of a node (default: 16)")
-    parser.add_argument("--ef-construction", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
         "--threads",
         type=counts,
         default=(1,),
         help="for searches; builds use all processors. 1,2: both, and how they scale",
     )
-    parser.add_argument("--output", type=pathlib.Path, default=REPOSITORY / "Benchmarks" / "results", help="a folder")
     got = parser.parse_args(arguments)
     try:
         got.chosen = choose(got.engines, got.storages)
     except ValueError as error:
         parser.error(f"--engines: {error}")
-    if min(got.k, got.rounds, got.m, got.ef_construction) < 1:
-        parser.error("--k, --m, --ef-construction and --rounds: 1 or more")
-    if list(got.threads) != sorted(set(got.threads)):
-        parser.error("--threads: each count once, in ascending order")
-    if max(got.threads) > (os.cpu_count() or 1):
-        parser.error(f"--threads: this machine has {os.cpu_count()} processors")
+    check(parser, got)
     if min(got.ef) < got.k:
         parser.error(f"--ef: each at least --k, which is {got.k}")
     return got
@@ -275,17 +258,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     got = parse()
     with tempfile.TemporaryDirectory() as folder:
-        task = Task(
-            base=got.base.resolve(),
-            queries=got.queries.resolve(),
-            metric=got.metric,
-            k=got.k,
-            efforts=got.ef,
-            links=got.m,
-            build_effort=got.ef_construction,
-            threads=got.threads,
-            truth=pathlib.Path(folder),
-        )
+        task = task_of(got, got.ef, folder)
         try:
             # The processes have their own vectors: ours are gone before they start.
             about_task = described(task, Exact.write(task))

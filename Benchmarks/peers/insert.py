@@ -5,16 +5,16 @@ import contextlib
 import dataclasses
 import datetime as dt
 import os
-import pathlib
 import sys
 import tempfile
 
 import engines
-from compare import REPOSITORY, EngineError, EngineProcess, described, machine, say
+from compare import EngineError, EngineProcess, described, machine, say
 from insertion import Insertion, InsertionRound, rows_before, write_insertions
+from options import check, task_of, task_parser
 from report import threads
 from summary import OURS
-from task import METRICS, Exact, Task, counts, names
+from task import Exact, Task, counts
 from vectors import VectorFileError
 
 #: The first is what the other is held against.
@@ -42,22 +42,13 @@ def measure_insertions(task: Task, chosen: dict[str, list[engines.Launch]], roun
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="Benchmarks/peers/run --insert",
-        description=f"Inserts the last rows into an index of those before, by {' and '.join(ENGINES)} in turn.",
+    parser = task_parser(
+        "Benchmarks/peers/run --insert",
+        f"Inserts the last rows into an index of those before, by {' and '.join(ENGINES)} in turn.",
+        rounds=3,
     )
-    sample = REPOSITORY / "data" / "debian-10k"
-    about_files = "[rows, dimension], .npy, .fvecs or .fbin"
-    parser.add_argument("--base", type=pathlib.Path, default=f"{sample}.base.npy", help=about_files)
-    parser.add_argument("--queries", type=pathlib.Path, default=f"{sample}.query.npy", help=about_files)
-    parser.add_argument("--metric", choices=METRICS, default="cosine")
-    parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--percent", type=int, default=20, help="of the rows that are inserted (default: 20)")
-    parser.add_argument("--storages", type=names, default=(), help=f"of {OURS}, as f32,int8 (default: the program's)")
     parser.add_argument("--ef", type=int, default=64, help="at which recall is measured after it")
-    parser.add_argument("--m", type=int, default=16, help="links of a node (default: 16)")
-    parser.add_argument("--ef-construction", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=3)
     cores = os.cpu_count() or 1
     parser.add_argument(
         "--threads",
@@ -65,14 +56,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         default=(1, cores) if cores > 1 else (1,),
         help="that insert; builds use all processors (default: one, then all)",
     )
-    parser.add_argument("--output", type=pathlib.Path, default=REPOSITORY / "Benchmarks" / "results", help="a folder")
     got = parser.parse_args(arguments)
-    if min(got.k, got.rounds, got.m, got.ef_construction) < 1:
-        parser.error("--k, --m, --ef-construction and --rounds: 1 or more")
     if not 0 < got.percent < 100:
         parser.error("--percent: from 1 to 99")
-    if list(got.threads) != sorted(set(got.threads)) or max(got.threads) > cores:
-        parser.error(f"--threads: each count once, in ascending order, up to the {cores} processors of this machine")
+    check(parser, got)
     if got.ef < got.k:
         parser.error(f"--ef: at least --k, which is {got.k}")
     return got
@@ -81,17 +68,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     got = parse()
     with tempfile.TemporaryDirectory() as folder:
-        task = Task(
-            base=got.base.resolve(),
-            queries=got.queries.resolve(),
-            metric=got.metric,
-            k=got.k,
-            efforts=(got.ef,),
-            links=got.m,
-            build_effort=got.ef_construction,
-            threads=got.threads,
-            truth=pathlib.Path(folder),
-        )
+        task = task_of(got, (got.ef,), folder)
         try:
             versions = {name: engines.engine(name).version() for name in ENGINES}
             about_task = described(task, Exact.write(task))

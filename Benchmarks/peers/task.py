@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from vectors import VectorFileError, read_vectors
 
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 METRICS = ("cosine", "ip", "l2")
 # Distances are sums in an order that each engine chooses: what is this near to the k-th exact one counts as found.
 TIE = 1e-5
