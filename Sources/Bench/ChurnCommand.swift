@@ -66,9 +66,9 @@ struct ChurnCommand: ParsableCommand {
     guard queries.dimension == base.dimension else {
       throw ValidationError("the queries have \(queries.dimension) dimensions and the base has \(base.dimension)")
     }
-    guard let kept = storage == "auto" ? .automatic(dimension: base.dimension) : VectorStorage(name: storage) else {
-      throw ValidationError("--storage: \"\(storage)\" is none of f32, f16, int8, int4x8, int4x16, auto")
-    }
+    let storages = try VectorStorage.listed(storage, dimension: base.dimension)
+    guard storages.count == 1 else { throw ValidationError("--storage: give one") }
+    let kept = storages[0]
     let machine = Machine.current()
     let threads = ProcessInfo.processInfo.activeProcessorCount
     let truth = try Truth(base: base, queries: queries, metric: metric, k: k, threads: threads)

@@ -96,13 +96,7 @@ struct IndexCommand: ParsableCommand {
     guard queries.dimension == base.dimension else {
       throw ValidationError("the queries have \(queries.dimension) dimensions and the base has \(base.dimension)")
     }
-    let storages = try storage.split(separator: ",").map { name in
-      if name == "auto" { return VectorStorage.automatic(dimension: base.dimension) }
-      guard let storage = VectorStorage(name: String(name)) else {
-        throw ValidationError("--storage: \"\(name)\" is none of f32, f16, int8, int4x8, int4x16, auto")
-      }
-      return storage
-    }
+    let storages = try VectorStorage.listed(storage, dimension: base.dimension)
     var sample: [Float]?
     if !targets.isEmpty, calibrateOn == .queries {
       sample = queries.every(2, from: 0).values
