@@ -45,7 +45,10 @@ public enum IndexSnapshot {
     // Left out, they would be NULLs when the snapshot is loaded.
     guard index.configuration.attributes.isEmpty else {
       throw SnapshotError(
-        .unusable, "the index has attributes, which snapshots do not hold yet; save an index without attributes")
+        .exceedsFormat, path: publisher.directory.path,
+        message:
+          "the index has attributes, which snapshots do not hold yet: nothing was written. Save an index without attributes"
+      )
     }
     let storage = index.configuration.storage
     return try index.withFrozen { frozen throws(SnapshotError) in

@@ -120,7 +120,7 @@ import VectorIndex
         dimension: 2, metric: .l2, attributes: AttributeSchema([.init("tenant", .int64)])))
     try index.insert(.int64(1), [1, 2], attributes: [.int64(7)])
     let error = snapshotError { _ = try save(index) }
-    #expect(error?.code == .unusable)
+    #expect(error?.code == .exceedsFormat)
     #expect(error?.message.contains("attributes") == true)
   }
 
