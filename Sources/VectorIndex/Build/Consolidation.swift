@@ -35,17 +35,24 @@ extension HNSWIndex {
     if !retired.isEmpty {
       replaceEntryIfRetired()
       var starved: [UInt32] = []
+      let leaving = Set(retired)
       for slot in 0..<UInt32(store.slotsUsed.load(ordering: .relaxed)) {
         let layer = graph.layer(of: slot)
-        guard layer >= 0, store.isLive(slot) else { continue }
-        for l in 0...layer where !mendLinks(of: slot, layer: l, scratch) && l == 0 { starved.append(slot) }
+        guard layer >= 0 else { continue }
+        if store.isLive(slot) {
+          for l in 0...layer where !mendLinks(of: slot, layer: l, scratch) && l == 0 { starved.append(slot) }
+        } else if !leaving.contains(slot) {
+          // Removed since the sweep began, so it stays until the next. What it leads to by then must not be another node that has taken
+          // the place of one of these, and does not reach up to this layer.
+          for l in 0...layer { dropLinks(of: slot, layer: l, to: leaving) }
+        }
       }
       for slot in starved { relink(slot, version: version, scratch) }
     }
     tieInUnreachable(scratch)
     store.pins.leave(scratch.search.pin)
     guard !retired.isEmpty else { return }
-    // No live node points at them any more, and they cannot be entered; readers on their way are waited for in `reclaim`.
+    // No other node points at them any more, and they cannot be entered; readers on their way are waited for in `reclaim`.
     withRows { rows in
       let version = store.pins.current + 1
       store.pins.publish(version)
@@ -85,6 +92,13 @@ extension HNSWIndex {
     kept.append(contentsOf: rest.prefix(max(0, neighbours.count - kept.count)))
     graph.withLock(on: base) { graph.setLinks(kept, of: base, layer: layer) }
     return kept.count >= neighbours.count
+  }
+
+  private func dropLinks(of slot: UInt32, layer: Int, to leaving: Set<UInt32>) {
+    let neighbours = graph.neighbours(of: slot, layer: layer)
+    let kept = neighbours.filter { !leaving.contains($0) }
+    guard kept.count < neighbours.count else { return }
+    graph.withLock(on: slot) { graph.setLinks(kept, of: slot, layer: layer) }
   }
 
   /// Chooses edges on the ground layer for a node around which too much was removed.
