@@ -34,6 +34,7 @@ struct IndexCommand: ParsableCommand {
   @Option(
     help: "For work on the engine: reaches of the stop rule to search with, separated by commas, such as 1.05,1.1,1.2.")
   var reach = ""
+  @Flag(help: "Do not rotate vectors before they are rounded to 8 bits, to see what that gains.") var unrotated = false
   @Option(name: .customLong("m"), help: "Edges a node (M).") var connectivity = 16
   @Option(help: "Effort of the build (efConstruction).") var efConstruction = 200
   @Option(help: "Threads that search; the build uses all cores.") var threads = 1
@@ -105,12 +106,12 @@ struct IndexCommand: ParsableCommand {
     let buildThreads = buildThreads ?? ProcessInfo.processInfo.activeProcessorCount
     let truth = try Truth(base: base, queries: queries, metric: metric, k: k, threads: buildThreads)
     let sweeps = try storages.map { storage in
-      try Sweep(
-        base: base, queries: queries, truth: truth,
-        configuration: HNSWConfiguration(
-          dimension: base.dimension, metric: metric, storage: storage, connectivity: connectivity,
-          constructionEffort: efConstruction),
-        k: k, buildThreads: buildThreads,
+      var configuration = HNSWConfiguration(
+        dimension: base.dimension, metric: metric, storage: storage, connectivity: connectivity,
+        constructionEffort: efConstruction)
+      configuration.rotates = !unrotated
+      return try Sweep(
+        base: base, queries: queries, truth: truth, configuration: configuration, k: k, buildThreads: buildThreads,
         calibration: targets.isEmpty || calibrateOn == .nothing ? .none : sample.map { .queries($0) } ?? .rows)
     }
     let options =

@@ -11,6 +11,9 @@ public struct HNSWConfiguration: Hashable, Sendable {
   public var recordIDKind: RecordIDKind
   /// The precision in which rows are kept.
   public var storage: VectorStorage
+  /// Whether vectors are rotated before they are rounded to 8 bits, under the storages that do that; others ignore it. Where a few
+  /// components are large, rounding then costs a small part of what it costs without. False for snapshots that were made so.
+  public var rotates = true
   /// Edges that a new node chooses on each layer [M], 2...64; half as many again on the ground layer of an index in use. A node keeps up
   /// to twice as many there.
   public var connectivity: Int
@@ -77,6 +80,9 @@ extension HNSWConfiguration {
 }
 
 extension HNSWConfiguration {
+  /// In which way rows are rotated (``Rotation/version``); nil = they are not.
+  package var rotationVersion: UInt64? { rotates && storage.canRotate ? Rotation.version : nil }
+
   /// Edges that a node may have on the ground layer [Mmax0].
   var groundDegreeMax: Int { 2 * connectivity }
 

@@ -38,6 +38,10 @@ public enum VectorStorage: UInt8, Sendable, CaseIterable {
   /// averages out and a row in half precision fills several cache lines. Below, half precision is walked itself.
   public static func automatic(dimension: Int) -> VectorStorage { dimension >= 96 ? .int4x16 : .f16 }
 
+  /// Whether vectors can be rotated before they are rounded. It pays in 8 bits alone: half precision has its bits for each component,
+  /// and 4-bit codes are clipped to the range of most.
+  package var canRotate: Bool { fineFormat == .int8 }
+
   /// What answers are scored with, and what a snapshot holds.
   var fineFormat: RowFormat {
     switch self {

@@ -118,6 +118,7 @@ public enum IndexSnapshot {
       dimension: int(file, .dimension), metric: metric, recordIDKind: kind, storage: storage,
       connectivity: int(file, .connectivity), constructionEffort: int(file, .constructionEffort),
       searchEffort: int(file, .searchEffort), seed: file.require(.seed))
+    configuration.rotates = try rotates(file, storage)
     if let target = try file.optional(.recallTarget) { configuration.recallTarget = Float(target) }
     do throws(IndexError) {
       try configuration.validate()
@@ -125,6 +126,20 @@ public enum IndexSnapshot {
       throw file.unusable("\(error)")
     }
     return configuration
+  }
+
+  /// Whether its rows are rotated. Those of files from before there was such a thing are not.
+  private static func rotates(_ file: SnapshotFile, _ storage: VectorStorage) throws(SnapshotError) -> Bool {
+    // Where rows are never rotated, the setting means nothing and is as it always is.
+    guard let version = try file.optional(.rotation) else { return !storage.canRotate }
+    guard storage.canRotate else {
+      throw file.unusable("it says that its rows are rotated, which rows in \(storage.name) never are")
+    }
+    guard version == Rotation.version else {
+      throw file.unusable(
+        "its rows are rotated in way \(version), and this program knows \(Rotation.version); use a newer one")
+    }
+    return true
   }
 
   /// What its calibration measured; nil when the index was never calibrated, or the file is older than that.
@@ -149,6 +164,7 @@ public enum IndexSnapshot {
     metadata[.createdAt] = origin.createdAt
     metadata[.writer] = origin.writer
     metadata[.storage] = configuration.storage.name
+    metadata[.rotation] = configuration.rotationVersion
     metadata[.metric] = configuration.metric.name
     metadata[.recordIDKind] = UInt64(configuration.recordIDKind.rawValue)
     metadata[.dimension] = UInt64(configuration.dimension)
@@ -207,6 +223,7 @@ extension SnapshotMetadataKey where Value == UInt64 {
   static let systemID = Self("postgres.system_id")
   static let timeline = Self("postgres.timeline")
   static let appliedLSN = Self("postgres.applied_lsn")
+  static let rotation = Self("rotation")
   static let recordIDKind = Self("record_id_kind")
   static let dimension = Self("dimension")
   static let connectivity = Self("connectivity")

@@ -249,10 +249,11 @@ private let dimensions = [1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 12
 
     /// Makes a vector the query of the scratch.
     func aim(at query: [Float]) {
-      scratch.search.vector.update(from: query, count: query.count)
-      var inverseLength: Float = 1
-      if case .ordinary(let inverse) = query.withUnsafeBufferPointer({ VectorCheck($0) }) { inverseLength = inverse }
-      scratch.search.prepareQueries(inverseLength: store.metric == .cosine ? inverseLength : 1, store)
+      query.withUnsafeBufferPointer { query in
+        var inverseLength: Float = 1
+        if case .ordinary(let inverse) = VectorCheck(query), store.metric == .cosine { inverseLength = inverse }
+        scratch.search.take(query, inverseLength: inverseLength, store)
+      }
     }
 
     /// The distances of all rows.

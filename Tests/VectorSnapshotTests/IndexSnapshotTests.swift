@@ -19,11 +19,12 @@ import VectorIndex
   private static func vector(_ n: Int) -> [Float] { [Float(n), Float(n * n % 7), 1, Float(-n), 0.5] }
   private static let left = (0..<90).filter { $0 % 3 != 0 }
 
-  private func makeIndex(_ storage: VectorStorage = .f32) throws -> HNSWIndex {
-    let index = try HNSWIndex(
-      configuration: HNSWConfiguration(
-        dimension: 5, metric: .l2, recordIDKind: .text, storage: storage, connectivity: 3, constructionEffort: 12,
-        searchEffort: 9, seed: 4))
+  private func makeIndex(_ storage: VectorStorage = .f32, rotates: Bool = true) throws -> HNSWIndex {
+    var configuration = HNSWConfiguration(
+      dimension: 5, metric: .l2, recordIDKind: .text, storage: storage, connectivity: 3, constructionEffort: 12,
+      searchEffort: 9, seed: 4)
+    configuration.rotates = rotates
+    let index = try HNSWIndex(configuration: configuration)
     for n in 0..<90 { try index.insert(.text("row \(n)"), Self.vector(n)) }
     for n in stride(from: 0, to: 90, by: 3) { index.remove(.text("row \(n)")) }
     return index
@@ -38,19 +39,23 @@ import VectorIndex
 
   private func expectRows(_ index: HNSWIndex) throws {
     #expect(index.count == Self.left.count)
-    // Whole and half numbers below 2,048 are halves; 8 bits leave half a step of the largest component / 127.
-    let isExact = ![VectorStorage.int8, .int4x8].contains(index.configuration.storage)
+    // Whole and half numbers below 2,048 are halves; 8 bits leave half a step of the largest component / 127, and each component
+    // of a rotated vector may be as large as the vector is long.
+    let isExact = !index.configuration.storage.canRotate
     for n in 0..<90 {
       guard let kept = index.vector(of: .text("row \(n)")) else {
         #expect(n % 3 == 0)
         continue
       }
-      let error = isExact ? 0 : (Self.vector(n).map(abs).max() ?? 0) / 253.9
+      let length = Self.vector(n).reduce(0) { $0 + $1 * $1 }.squareRoot()
+      let largest = Self.vector(n).map(abs).max() ?? 0
+      let error =
+        isExact ? 0 : index.configuration.rotates ? Float(5).squareRoot() * length / 253.9 : largest / 253.9
       #expect(n % 3 != 0 && zip(kept, Self.vector(n)).allSatisfy { abs($0 - $1) <= error }, "row \(n): \(kept)")
     }
     for n in Self.left {
       let hit = try #require(try index.search(Self.vector(n), SearchOptions(k: 1)).first)
-      #expect(hit.id == .text("row \(n)") && hit.distance <= (isExact ? 0 : 0.5))
+      #expect(hit.id == .text("row \(n)") && hit.distance <= (isExact ? 0 : 0.7))
     }
   }
 
@@ -77,6 +82,8 @@ import VectorIndex
     let (index, found) = try IndexSnapshot.load(file, threads: 1)
     #expect(found == origin && index.configuration.storage == storage)
     #expect(index.configuration.connectivity == 3 && index.configuration.searchEffort == 9)
+    // Rows were not rotated then.
+    #expect(index.configuration.rotates == !storage.canRotate)
     #expect(index.configuration.recallTarget == 0.95 && index.statistics().calibration == nil)
     try expectRows(index)
   }
@@ -140,6 +147,30 @@ import VectorIndex
         let isOneShort = { (changed: IndexPart, bytes: inout [UInt8]) in if changed == part { bytes.removeLast() } }
         #expect(try code(storage, damage: isOneShort) == .unusable)
       }
+    }
+  }
+
+  /// Rotated rows come back rotated and others as they are, by what the file says; nothing is taken for what it is not.
+  @Test func rotationsComeBack() throws {
+    for storage in VectorStorage.allCases {
+      let rotated = try save(try makeIndex(storage))
+      #expect(rotated.metadata[.rotation] == (storage.canRotate ? 1 : nil))
+      guard storage.canRotate else {
+        #expect(try code(storage) { $0[.rotation] = 1 } == .unusable, "\(storage.name) is never rotated")
+        continue
+      }
+      let index = try makeIndex(storage, rotates: false)
+      let file = try save(index)
+      #expect(file.metadata[.rotation] == nil)
+      let copy = try IndexSnapshot.load(file, threads: 1).index
+      #expect(copy.configuration == index.configuration && !copy.configuration.rotates)
+      try expectRows(copy)
+      let first = try file.load(IndexPart.vectors.sectionID, threads: 1)
+      #expect(try first != rotated.load(IndexPart.vectors.sectionID, threads: 1))
+      for version: UInt64 in [0, 2, .max] {
+        #expect(try code(storage) { $0[.rotation] = version } == .unusable, "way \(version)")
+      }
+      #expect(try code(storage) { $0[SnapshotMetadataKey<String>("rotation")] = "1" } == .unexpectedMetadata)
     }
   }
 

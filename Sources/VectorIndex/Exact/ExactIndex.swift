@@ -38,23 +38,25 @@ public struct ExactIndex: Sendable {
         .dimensionMismatch, "\(queries.count) floats are no whole number of queries of \(dimension) dimensions")
     }
     let count = queries.count / dimension
-    var scales: [Float] = []
+    var inverseLengths: [Float] = []
     for i in 0..<count {
       try queries.withUnsafeBufferPointer { buffer throws(IndexError) in
-        scales.append(try index.checked(UnsafeBufferPointer(rebasing: buffer[(i * dimension)..<((i + 1) * dimension)])))
+        inverseLengths.append(
+          try index.checked(UnsafeBufferPointer(rebasing: buffer[(i * dimension)..<((i + 1) * dimension)])))
       }
     }
     let blocks = (count + Self.blockQueries - 1) / Self.blockQueries
     let results = Shared([[SearchHit]](repeating: [], count: count))
-    WorkerThreads.distribute(blocks, threads: threads) { [scales] block in
+    WorkerThreads.distribute(blocks, threads: threads) { [inverseLengths] block in
       let range = (block * Self.blockQueries)..<min((block + 1) * Self.blockQueries, count)
-      let found = searchBlock(queries, range, scales, k: k)
+      let found = searchBlock(queries, range, inverseLengths, k: k)
       results.withLock { $0.replaceSubrange(range, with: found) }
     }
     return results.withLock { $0 }
   }
 
-  private func searchBlock(_ queries: [Float], _ range: Range<Int>, _ scales: [Float], k: Int) -> [[SearchHit]] {
+  private func searchBlock(_ queries: [Float], _ range: Range<Int>, _ inverseLengths: [Float], k: Int) -> [[SearchHit]]
+  {
     let width = store.width
     let scratch = BuildScratch(store: store)
     let version = store.pins.enter(scratch.search.pin)
@@ -68,8 +70,12 @@ public struct ExactIndex: Sendable {
       products.deallocate()
       rows.deallocate()
     }
-    for (i, q) in range.enumerated() {
-      for j in 0..<width { padded[i * width + j] = j < store.dimension ? queries[q * store.dimension + j] : 0 }
+    let scales = queries.withUnsafeBufferPointer { queries in
+      range.enumerated().map { i, q in
+        store.takeQuery(
+          UnsafeBufferPointer(rebasing: queries[(q * store.dimension)..<((q + 1) * store.dimension)]),
+          inverseLength: inverseLengths[q], into: padded + i * width)
+      }
     }
     let lengths = range.indices.map { i in squaredLength(padded + (i - range.lowerBound) * width) }
 
@@ -92,7 +98,7 @@ public struct ExactIndex: Sendable {
           let product = products[i * rowCount + j]
           let distance =
             switch store.metric {
-            case .cosine: 1 - product * scale * scales[range.lowerBound + i]
+            case .cosine: 1 - product * scale * scales[i]
             case .innerProduct: -product
             case .l2: lengths[i] + rowLength - 2 * product
             }
@@ -102,7 +108,7 @@ public struct ExactIndex: Sendable {
     }
     return nearest.indices.map { i in
       scratch.search.vector.update(from: padded + i * width, count: width)
-      scratch.search.prepareQueries(inverseLength: scales[range.lowerBound + i], store)
+      scratch.search.prepareQueries(inverseLength: scales[i], store)
       let entries = nearest[i].take()
       let best = rescored(entries, scratch)
       let isCertain =

@@ -8,7 +8,7 @@
 /// All integers and floats are little-endian. `S` is the number of slots, free ones included.
 package enum IndexPart: UInt32, CaseIterable, Sendable {
   /// `S` rows in the storage's finer precision, padded with zeros. f32: a multiple of 16 floats; half precision: a multiple of
-  /// 32 IEEE halves; 8-bit codes: a multiple of 64 bytes. Free slots hold zeros. 4-bit codes are made of these on loading.
+  /// 32 IEEE halves; 8-bit codes: a multiple of 64 bytes, of rotated vectors where the configuration says so. Free slots hold zeros. 4-bit codes are made of these on loading.
   case vectors = 1
   /// `S` × stride × u32: the links of the ground layer, `stride` being 2M rounded up to a multiple of 16; a row ends at
   /// FFFFFFFF or after 2M.

@@ -59,9 +59,10 @@ extension RowFormat {
   ///
   /// - vector: `[width]`, finite, zero from `dimension` on.
   /// - inverseLength: 1 / ‖vector‖; used under cosine only.
+  /// - power: a power of two that the vector is to be multiplied with, which floats might not hold then. 1 but for `int8`.
   func encode(
-    _ vector: UnsafePointer<Float>, inverseLength: Float, dimension: Int, width: Int, metric: Metric,
-    into row: UnsafeMutableRawPointer
+    _ vector: UnsafePointer<Float>, inverseLength: Float, times power: Float = 1, dimension: Int, width: Int,
+    metric: Metric, into row: UnsafeMutableRawPointer
   ) -> RowSide {
     switch self {
     case .f32:
@@ -73,7 +74,7 @@ extension RowFormat {
       return fineSide(row, width: width, unit: unit, metric: metric)
     case .int8:
       let (unit, _) = Self.writeInt8(vector, width, to: row.assumingMemoryBound(to: Int8.self))
-      return fineSide(row, width: width, unit: unit, metric: metric)
+      return fineSide(row, width: width, unit: Self.int8Unit(unit * power), metric: metric)
     case .int4:
       return Self.writeInt4(
         vector, dimension: dimension, width: width, inverseLength: inverseLength, metric: metric,
@@ -135,9 +136,9 @@ extension RowFormat {
 
   /// A power of two that brings the largest component into [1, 2), or as near to that as a float can be if it is subnormal:
   /// what is computed with the components times it neither overflows nor vanishes.
-  private static func inversePower(ofLargest largest: Float) -> Float { 1 / max(largest.binade, 0x1p-126) }
+  static func inversePower(ofLargest largest: Float) -> Float { 1 / max(largest.binade, 0x1p-126) }
 
-  private static func largest(_ vector: UnsafePointer<Float>, _ width: Int) -> Float {
+  static func largest(_ vector: UnsafePointer<Float>, _ width: Int) -> Float {
     var largest = SIMD8<Float>()
     for j in stride(from: 0, to: width, by: 8) {
       let block = UnsafeRawPointer(vector + j).loadUnaligned(as: SIMD8<Float>.self)
@@ -202,6 +203,12 @@ extension RowFormat {
 // MARK: - 8 and 4 bits
 
 extension RowFormat {
+  /// As near to a unit as there is one that is not zero and makes no component infinite.
+  private static func int8Unit(_ unit: Float) -> Float {
+    // The largest float whose product with 127 is finite.
+    min(max(unit, .leastNonzeroMagnitude), 0x1.020406p121)
+  }
+
   /// Adding 1.5 · 2²³ leaves the rounded integer in a float's low bits: no call of `roundf` a number.
   private static let roundingShift: Float = 0x1.8p23
 
@@ -225,8 +232,7 @@ extension RowFormat {
       sums &+= integers
       UnsafeMutableRawPointer(out + j).storeBytes(of: SIMD8<Int8>(truncatingIfNeeded: integers), as: SIMD8<Int8>.self)
     }
-    let unit = max(largest / 127, .leastNonzeroMagnitude)
-    return ((127 * unit).isFinite ? unit : unit.nextDown, sums.wrappedSum())
+    return (int8Unit(largest / 127), sums.wrappedSum())
   }
 
   /// Where the range of 4-bit codes ends, in standard deviations of a row's components: wider costs steps, narrower clips.

@@ -66,9 +66,11 @@ final class RowPlane: @unchecked Sendable {
   /// Writes a whole row, padding included: a reused slot has an older row in it.
   ///
   /// - vector: `[width]`, zero from the dimension on.
-  func write(_ vector: UnsafePointer<Float>, inverseLength: Float, to slot: UInt32) {
+  /// - power: see ``RowFormat/encode(_:inverseLength:times:dimension:width:metric:into:)``.
+  func write(_ vector: UnsafePointer<Float>, inverseLength: Float, times power: Float = 1, to slot: UInt32) {
     self[side: slot] = format.encode(
-      vector, inverseLength: inverseLength, dimension: dimension, width: width, metric: metric, into: row(slot))
+      vector, inverseLength: inverseLength, times: power, dimension: dimension, width: width, metric: metric,
+      into: row(slot))
   }
 
   /// The vector that a row stands for: `[width]`.
@@ -76,7 +78,7 @@ final class RowPlane: @unchecked Sendable {
     format.decode(row(slot), side: self[side: slot], width: width, metric: metric, into: vector)
   }
 
-  /// Whether a row that came from outside is one that ``write(_:inverseLength:to:)`` could have written. Zeroes its padding.
+  /// Whether a row that came from outside is one that ``write(_:inverseLength:times:to:)`` could have written. Zeroes its padding.
   func isSound(_ slot: UInt32) -> Bool {
     let used = format.rowBytes(width: dimension)
     (row(slot) + used).initializeMemory(as: UInt8.self, repeating: 0, count: rowBytes - used)

@@ -33,8 +33,7 @@ extension HNSWIndex {
     precondition(scratch.pins === store.pins, "a scratch belongs to the index that it was made for")
     let version = store.pins.enter(scratch.pin)
     defer { store.pins.leave(scratch.pin) }
-    if let source = query.baseAddress { scratch.vector.update(from: source, count: store.dimension) }
-    scratch.prepareQueries(inverseLength: inverseLength, store)
+    scratch.take(query, inverseLength: inverseLength, store)
     let excluded = absent.map { ExcludedRow(slot: $0, olderID: nil, isAbsent: true) }
     return answer(options, excluding: excluded, version: version, &scratch, body)
   }

@@ -13,7 +13,7 @@ public struct SearchScratch: ~Copyable {
   var visited: VisitedSet
   let pins: ReaderPins
   let pin: ReaderPins.Pin
-  /// `[width]`, 64-byte aligned, zero from the dimension on: the vector that is searched for.
+  /// `[width]`, 64-byte aligned, zero from the dimension on: the vector that is searched for, turned as rows are.
   let vector: UnsafeMutablePointer<Float>
   /// `[width]`, 64-byte aligned: its 8-bit codes.
   private let codes: UnsafeMutablePointer<Int8>
@@ -78,7 +78,12 @@ public struct SearchScratch: ~Copyable {
     hitDistances.deallocate()
   }
 
-  /// Makes the queries of ``vector``.
+  /// Makes the queries of a vector as it came: `[dimension]`, checked.
+  func take(_ query: UnsafeBufferPointer<Float>, inverseLength: Float, _ store: VectorStore) {
+    prepareQueries(inverseLength: store.takeQuery(query, inverseLength: inverseLength, into: vector), store)
+  }
+
+  /// Makes the queries of ``vector``, where a row was decoded into it.
   func prepareQueries(inverseLength: Float, _ store: VectorStore) {
     store.walking.prepare(vector, inverseLength: inverseLength, codes: codes, into: walkQuery)
     store.answering.prepare(vector, inverseLength: inverseLength, codes: codes, into: answerQuery)

@@ -4,7 +4,10 @@
 //     codes     [slot][width]  4-bit codes of the fine rows, where the storage has them: what a search walks on
 //     lifetimes [slot][2]      u64 born, u64 died: the versions between which the row is there
 //
-// May use: SlotMemory, RowPlane, RecordIDColumn, RecordTable, ReaderPins.
+// Where vectors are rotated, both planes are of rotated ones: what comes in is turned, what goes out is turned back, and whatever
+// goes from row to row in between is not.
+//
+// May use: SlotMemory, RowPlane, Rotation, RecordIDColumn, RecordTable, ReaderPins.
 
 import Glibc
 import Synchronization
@@ -34,6 +37,8 @@ final class VectorStore: @unchecked Sendable {
   let pins = ReaderPins()
   let kernelsName: String
 
+  /// What rows are turned by; nil = they are not.
+  let rotation: Rotation?
   let fine: RowPlane
   private let codes: RowPlane?
   /// What a search walks on.
@@ -68,6 +73,7 @@ final class VectorStore: @unchecked Sendable {
     memory = SlotMemory(
       slotsMax: min(Self.slotsMaxLimit, max(1 << 16, 2 * MachineMemory.physicalBytes / bytes)),
       budget: MemoryBudget(configuration))
+    rotation = configuration.rotationVersion == nil ? nil : Rotation(dimension: dimension)
     fine = try RowPlane(format: storage.fineFormat, dimension: dimension, metric: metric, memory: memory)
     if let format = storage.codeFormat {
       codes = try RowPlane(format: format, dimension: dimension, metric: metric, memory: memory)
@@ -148,6 +154,35 @@ extension VectorStore {
   }
 }
 
+// MARK: - Vectors as they come
+
+extension VectorStore {
+  /// Copies a vector that came from outside, turned as rows are.
+  ///
+  /// - vector: `[dimension]`, checked.
+  /// - target: `[width]`, zero from the dimension on.
+  /// - Returns: what the copy is to be multiplied with: see ``Rotation/rotate(_:width:)``.
+  private func take(_ vector: UnsafeBufferPointer<Float>, into target: UnsafeMutablePointer<Float>) -> Float {
+    if let source = vector.baseAddress { target.update(from: source, count: dimension) }
+    return rotation?.rotate(target, width: width) ?? 1
+  }
+
+  /// Copies a query that came from outside, turned as rows are. A row that is a query is turned already.
+  ///
+  /// - vector, target: as above.
+  /// - inverseLength: of the vector, under cosine.
+  /// - Returns: the inverse of the copy's length under cosine, else `inverseLength`.
+  func takeQuery(
+    _ vector: UnsafeBufferPointer<Float>, inverseLength: Float, into target: UnsafeMutablePointer<Float>
+  ) -> Float {
+    let power = take(vector, into: target)
+    if power == 1 { return inverseLength }
+    if metric == .cosine { return inverseLength * power }
+    Rotation.scale(target, width, by: power)
+    return inverseLength
+  }
+}
+
 // MARK: - Slots (the writer's)
 
 extension VectorStore {
@@ -165,8 +200,8 @@ extension VectorStore {
     try ids.set(slot, to: id)
     // Nothing below fails, so the slot is taken only now.
     if isFresh { slotsUsed.store(Int(slot) + 1, ordering: .releasing) } else { freeSlots.removeLast() }
-    if let source = vector.baseAddress { padded.update(from: source, count: dimension) }
-    fine.write(padded, inverseLength: inverseLength, to: slot)
+    let power = take(vector, into: padded)
+    fine.write(padded, inverseLength: inverseLength, times: power, to: slot)
     writeCodes(slot)
     lifetimes[2 * Int(slot)].store(Self.never, ordering: .releasing)
     lifetimes[2 * Int(slot) + 1].store(Self.never, ordering: .releasing)
@@ -190,7 +225,7 @@ extension VectorStore {
     writeCodes(slot, of: decoded)
   }
 
-  /// - vector: `[width]`, what the fine row stands for.
+  /// - vector: `[width]`, what the fine row stands for, turned as that is.
   func writeCodes(_ slot: UInt32, of vector: UnsafePointer<Float>) {
     guard let codes else { return }
     codes.write(vector, inverseLength: metric == .cosine ? inverseLength(slot) : 1, to: slot)
@@ -277,6 +312,7 @@ extension VectorStore {
     let floats = Self.zeros(width)
     defer { floats.deallocate() }
     fine.decode(slot, into: floats)
+    rotation?.unrotate(floats, width: width)
     return Array(UnsafeBufferPointer(start: floats, count: dimension))
   }
 }
