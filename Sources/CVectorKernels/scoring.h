@@ -17,10 +17,11 @@ static inline vz_finisher vz_finisher_of(const vz_plane *plane, const vz_query *
                        query->shift, query->weight, query->constant};
 }
 
-/// `biased` is a constant wherever this is expanded.
+/// `biased` is a constant wherever this is expanded, and the expression is one: a compiler that fuses multiplications and additions
+/// fuses the same ones everywhere, so that a row has the same distance however it is scored.
 static inline float vz_finished(vz_finisher f, bool biased, size_t slot, float sum) {
-  float distance = f.scales[slot * f.stride] * (f.factor * sum + f.shift);
-  return distance + (biased ? f.biases[slot * f.stride] * f.weight + f.constant : f.constant);
+  float rest = biased ? f.biases[slot * f.stride] * f.weight + f.constant : f.constant;
+  return f.scales[slot * f.stride] * (f.factor * sum + f.shift) + rest;
 }
 
 static inline size_t vz_keep_below(vz_finisher f, bool biased, const uint32_t *slots, size_t count, float bound,
