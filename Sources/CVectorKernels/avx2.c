@@ -58,6 +58,13 @@ VZ_FLOAT_KERNEL(AVX2, f32_squared_l2, add_square, load_f32, 4)
 VZ_FLOAT_KERNEL(AVX2, f16_product, add_product, load_f16, 2)
 VZ_FLOAT_KERNEL(AVX2, f32_int8_product, add_product, load_int8, 1)
 
+AVX2 static inline void store_sixteen(float *out, sixteen numbers) {
+  _mm256_store_ps(out, numbers.a);
+  _mm256_store_ps(out + 8, numbers.b);
+}
+
+VZ_WIDEN(AVX2, f16_widen, load_f16)
+
 typedef __m256i integers;
 
 AVX2 static inline integers no_integers(void) { return _mm256_setzero_si256(); }
@@ -110,5 +117,6 @@ const vz_kernels vz_kernels_avx2 = {
     .int8_product = int8_product,
     .f32_int8_product = f32_int8_product,
     .int4_product = int4_product,
+    .f16_widen = f16_widen,
 };
 #endif

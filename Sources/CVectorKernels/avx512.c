@@ -52,6 +52,10 @@ VZ_FLOAT_KERNEL(AVX512, f32_squared_l2, add_square, load_f32, 4)
 VZ_FLOAT_KERNEL(AVX512, f16_product, add_product, load_f16, 2)
 VZ_FLOAT_KERNEL(AVX512, f32_int8_product, add_product, load_int8, 1)
 
+AVX512 static inline void store_sixteen(float *out, sixteen numbers) { _mm512_store_ps(out, numbers); }
+
+VZ_WIDEN(AVX512, f16_widen, load_f16)
+
 typedef __m512i integers;
 
 AVX512 static inline integers no_integers(void) { return _mm512_setzero_si512(); }
@@ -119,6 +123,7 @@ const vz_kernels vz_kernels_avx512 = {
     .int8_product = int8_product,
     .f32_int8_product = f32_int8_product,
     .int4_product = int4_product,
+    .f16_widen = f16_widen,
 };
 
 const vz_kernels vz_kernels_avx512vnni = {
@@ -129,5 +134,6 @@ const vz_kernels vz_kernels_avx512vnni = {
     .int8_product = int8_product_vnni,
     .f32_int8_product = f32_int8_product,
     .int4_product = int4_product_vnni,
+    .f16_widen = f16_widen,
 };
 #endif

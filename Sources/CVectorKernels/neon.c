@@ -61,6 +61,10 @@ VZ_FLOAT_KERNEL(NEON, f32_squared_l2, add_square, load_f32, 4)
 VZ_FLOAT_KERNEL(NEON, f16_product, add_product, load_f16, 2)
 VZ_FLOAT_KERNEL(NEON, f32_int8_product, add_product, load_int8, 1)
 
+static inline void store_sixteen(float *out, sixteen numbers) { vst1q_f32_x4(out, numbers); }
+
+VZ_WIDEN(NEON, f16_widen, load_f16)
+
 typedef int32x4_t integers;
 
 static inline integers no_integers(void) { return vdupq_n_s32(0); }
@@ -125,6 +129,7 @@ const vz_kernels vz_kernels_neon = {
     .int8_product = int8_product,
     .f32_int8_product = f32_int8_product,
     .int4_product = int4_product,
+    .f16_widen = f16_widen,
 };
 
 const vz_kernels vz_kernels_neondot = {
@@ -135,5 +140,6 @@ const vz_kernels vz_kernels_neondot = {
     .int8_product = int8_product_dot,
     .f32_int8_product = f32_int8_product,
     .int4_product = int4_product_dot,
+    .f16_widen = f16_widen,
 };
 #endif

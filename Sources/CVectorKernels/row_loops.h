@@ -70,6 +70,14 @@
   }                                                                                                                   \
   VZ_KERNEL(TARGET, name, float, 64 / BYTES, float_sums, no_floats(), name##_line, store_floats, true)
 
+// What writes halves as floats. A file defines LOAD as above, for halves, and
+//
+//     void store_sixteen(float *out, sixteen numbers)
+#define VZ_WIDEN(TARGET, name, LOAD)                                                                                  \
+  TARGET static void name(const void *row, size_t width, float *out) {                                                \
+    for (size_t j = 0; j < width; j += 16) store_sixteen(out + j, LOAD((const char *)row + j * 2));                   \
+  }
+
 // A kernel on integers, for rows of `NUMBERS` numbers a line. A file defines, likewise:
 //
 //     integers, integers no_integers(void)                       sums of 32 bits

@@ -93,6 +93,11 @@ static void int4_product(const void *query, const void *rows, size_t width, cons
   }
 }
 
+static void f16_widen(const void *row, size_t width, float *out) {
+  const uint16_t *halves = row;
+  for (size_t j = 0; j < width; j++) out[j] = float_of_half(halves[j]);
+}
+
 const vz_kernels vz_kernels_scalar = {
     .name = "scalar",
     .f32_product = f32_product,
@@ -101,4 +106,5 @@ const vz_kernels vz_kernels_scalar = {
     .int8_product = int8_product,
     .f32_int8_product = f32_int8_product,
     .int4_product = int4_product,
+    .f16_widen = f16_widen,
 };

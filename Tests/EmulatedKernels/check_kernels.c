@@ -175,10 +175,19 @@ static void check_halves(const vz_kernels *table) {
     double value = get(F16, rows, i * WIDTH);
     right &= isnan(value) ? isnan(out[i]) : out[i] == value;
   }
+  report(right, table->name, "every half by", "f16_product", 1, HALVES);
+
+  for (size_t i = 0; i < HALVES; i++) rows[i] = (uint16_t)i;
+  table->f16_widen(rows, HALVES, out);
+  right = true;
+  for (size_t i = 0; i < HALVES; i++) {
+    double value = get(F16, rows, i);
+    right &= isnan(value) ? isnan(out[i]) : out[i] == value;
+  }
+  report(right, table->name, "every half by", "f16_widen", HALVES, 1);
   free(query);
   free(out);
   free(rows);
-  report(right, table->name, "every half by", "f16_product", 1, HALVES);
 }
 
 /// A hop keeps what vz_score_below keeps, and gathers each link that was not visited, once, leaving out what has no bit. Two batches

@@ -38,6 +38,24 @@ import Testing
     }
   }
 
+  /// Of 65,536 halves, those that rows may hold: the portable twin makes others large numbers.
+  @Test(arguments: DistanceKernels.available.map(\.name))
+  func widensEveryHalf(name: String) throws {
+    let halves = UnsafeMutableRawPointer.allocate(byteCount: 1 << 17, alignment: 64)
+    let floats = UnsafeMutableRawPointer.allocate(byteCount: 1 << 18, alignment: 64)
+    defer {
+      halves.deallocate()
+      floats.deallocate()
+    }
+    let out = floats.bindMemory(to: Float.self, capacity: 1 << 16)
+    for half in 0..<(1 << 16) { halves.storeBytes(of: UInt16(half), toByteOffset: 2 * half, as: UInt16.self) }
+    try DistanceKernels.named(name).table.f16_widen(halves, 1 << 16, out)
+    for half in 0..<(1 << 16) {
+      let number = Float16(bitPattern: UInt16(half))
+      if number.isFinite { #expect(out[half].bitPattern == Float(number).bitPattern) }
+    }
+  }
+
   @Test func namesWhatItDoesNotHave() {
     #expect(throws: IndexError.self) { try DistanceKernels.named("abacus") }
   }

@@ -31,6 +31,9 @@
 typedef void (*vz_sum_rows)(const void *query, const void *rows, size_t width, const uint32_t *VZ_NULLABLE slots,
                             size_t count, float *out);
 
+/// Writes numbers of a row as floats: `row` and `out` are [width], 64-byte aligned.
+typedef void (*vz_widen_row)(const void *row, size_t width, float *out);
+
 /// The kernels of one instruction set.
 typedef struct vz_kernels {
   /// "avx512vnni", "avx512", "avx2", "neondot", "neon" or "scalar".
@@ -50,6 +53,8 @@ typedef struct vz_kernels {
   /// anything. Byte b of the n-th 64 bytes of a row holds number 128n + b in its low four bits and number 128n + 64 + b in
   /// its high ones. out[i] = the sum of query[j] * row[j].
   vz_sum_rows int4_product;
+  /// IEEE half-precision numbers as the floats that they are; width a multiple of 32.
+  vz_widen_row f16_widen;
 } vz_kernels;
 
 /// The most variants that any CPU can run.

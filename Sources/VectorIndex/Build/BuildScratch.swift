@@ -31,7 +31,7 @@ final class BuildScratch {
   /// Makes `slot` the row that others are scored against.
   @inline(__always)
   func compare(with slot: UInt32, _ store: VectorStore) {
-    rowQuery.initialize(to: store.pairing.prepare(row: slot, format: store.fine.format, numbers: rowNumbers))
+    rowQuery.initialize(to: store.pairing.prepare(row: slot, numbers: rowNumbers))
   }
 
   /// Makes `slot` the row that is searched for.

@@ -102,17 +102,25 @@ extension HNSWIndex {
   /// Whether edges may lead to a slot: it is a node, and its row is not removed.
   func isPlace(_ slot: UInt32) -> Bool { store.isCurrent(slot) && graph.layer(of: slot) >= 0 }
 
+  /// How many candidates are asked for before it is looked whether they are places: each is two cache lines, anywhere.
+  private static let placesAhead = 8
+
+  private func prefetchPlace(_ slot: UInt32) {
+    store.prefetchLifetime(slot)
+    graph.prefetchNode(slot)
+  }
+
   /// - considered: how many at most, where not all are.
   private func takeCandidates(for slot: UInt32, considered: Int? = nil, _ scratch: BuildScratch) {
     scratch.candidates.removeAll(keepingCapacity: true)
-    for i in 0..<scratch.search.nearest.count {
+    let count = scratch.search.nearest.count
+    for i in 0..<min(Self.placesAhead, count) { prefetchPlace(scratch.search.nearest.slot(at: i)) }
+    for i in 0..<count where scratch.candidates.count < considered ?? count {
+      if i + Self.placesAhead < count { prefetchPlace(scratch.search.nearest.slot(at: i + Self.placesAhead)) }
       let candidate = scratch.search.nearest.slot(at: i)
       // A retired node is a way, not a place: an edge to it would have to be mended at once.
       guard candidate != slot, isPlace(candidate) else { continue }
       scratch.candidates.append(Neighbour(distance: scratch.search.nearest.distance(at: i), slot: candidate))
-    }
-    if let considered, scratch.candidates.count > considered {
-      scratch.candidates.removeLast(scratch.candidates.count - considered)
     }
     if store.rescores { score(&scratch.candidates, from: slot, scratch) }
   }

@@ -53,6 +53,11 @@ extension DistanceKernels {
             }
             out[i] = Float(sum.wrappedSum())
           }
+        },
+        f16_widen: { row, width, out in
+          for j in stride(from: 0, to: width, by: 16) {
+            UnsafeMutableRawPointer(out + j).storeBytes(of: f16(row, j), as: SIMD16<Float>.self)
+          }
         }))
   }()
 }

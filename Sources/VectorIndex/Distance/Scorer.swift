@@ -28,6 +28,8 @@ struct Scorer: @unchecked Sendable {
   private let sumsAreDistances: Bool
   let plane: UnsafePointer<vz_plane>
   private let rows: UnsafeRawPointer
+  /// Reads a row of half precision; nil where a kernel takes rows as they lie.
+  private let widen: vz_widen_row?
 
   /// - kernel: of `kernels`, what sums a query of `form` against the plane's rows.
   init(_ rowPlane: RowPlane, form: QueryForm, kernels: DistanceKernels) {
@@ -37,6 +39,7 @@ struct Scorer: @unchecked Sendable {
     width = rowPlane.width
     sumsAreDistances = rowPlane.format == .f32 && metric == .l2
     rows = UnsafeRawPointer(rowPlane.rows)
+    widen = rowPlane.format == .f16 ? kernels.table.f16_widen : nil
     let plane = UnsafeMutablePointer<vz_plane>.allocate(capacity: 1)
     plane.initialize(
       to: vz_plane(
@@ -78,13 +81,13 @@ extension Scorer {
   ///
   /// - numbers: `[width]`, 64-byte aligned: where the row's numbers go if the kernel cannot read them in place.
   @inline(__always)
-  func prepare(row slot: UInt32, format: RowFormat, numbers: UnsafeMutablePointer<Float>) -> vz_query {
+  func prepare(row slot: UInt32, numbers: UnsafeMutablePointer<Float>) -> vz_query {
     let place = Int(slot) * plane.pointee.side_stride
     let scale = plane.pointee.scales[place]
     var made = constants(inverseLength: scale, squaredLength: plane.pointee.biases?[place] ?? 0)
     if metric != .cosine { made.factor *= scale }
-    if format == .f16 {
-      format.readNumbers(row(slot), width, times: 1, to: numbers)
+    if let widen {
+      widen(row(slot), width, numbers)
       made.numbers = UnsafeRawPointer(numbers)
     } else {
       made.numbers = row(slot)

@@ -30,17 +30,42 @@ struct NearestList: ~Copyable {
   @inline(__always)
   var bound: UInt64 { count < limit ? Candidate.none : entries[count &- 1] }
 
+  /// Up to so many entries are moved one by one.
+  private static let shortMax = 24
+
   /// Inserts a candidate that is below ``bound``.
   @inline(__always)
   mutating func insert(_ entry: UInt64) {
     if count < limit { count &+= 1 }
+    guard count <= Self.shortMax else {
+      insertLong(entry)
+      return
+    }
     // From the back: most that get in late get in late.
     var place = count &- 1
+    let entries = entries
     // In bounds: place > 0 before entries[place − 1] is read.
     while place > 0, entries[place &- 1] > entry {
       entries[place] = entries[place &- 1]
       place &-= 1
     }
+    entries[place] = entry
+  }
+
+  /// Finds the place by halves, without a branch on what cannot be guessed, and moves what is behind it at once: with 200
+  /// entries, moving them one by one took a seventh of a build.
+  @inline(never)
+  private mutating func insertLong(_ entry: UInt64) {
+    let last = count &- 1
+    var place = 0
+    var length = last
+    while length > 1 {
+      let half = length / 2
+      place &+= entries[place &+ half &- 1] < entry ? half : 0
+      length &-= half
+    }
+    if entries[place] < entry { place &+= 1 }
+    (entries + place + 1).update(from: entries + place, count: last &- place)
     entries[place] = entry
   }
 

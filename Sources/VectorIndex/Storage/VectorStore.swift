@@ -9,6 +9,7 @@
 //
 // May use: SlotMemory, RowPlane, Rotation, RecordIDColumn, RecordTable, ReaderPins.
 
+internal import CVectorKernels
 import Glibc
 import Synchronization
 
@@ -135,6 +136,9 @@ extension VectorStore {
   /// Whether the slot holds a row that nobody has deleted: live, or staged and on its way.
   @inline(__always)
   func isCurrent(_ slot: UInt32) -> Bool { lifetimes[2 * Int(slot) + 1].load(ordering: .acquiring) == Self.never }
+
+  /// Asks for the cache line that ``isCurrent(_:)`` reads.
+  func prefetchLifetime(_ slot: UInt32) { vz_prefetch(lifetimes + 2 * Int(slot) + 1) }
 
   func isLive(_ slot: UInt32) -> Bool { isCurrent(slot) && !isStaged(slot) }
 
