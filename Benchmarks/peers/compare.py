@@ -16,14 +16,15 @@ from typing import Any
 
 import engines
 import report
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts" / "lib"))
+from machine import machine
 from options import check, task_of, task_parser
 from summary import OURS, Round, summarize
 from task import Exact, Point, Task, counts, digest
 from vectors import VectorFileError
 
 EFFORTS = (10, 12, 16, 20, 24, 32, 40, 56, 80, 112, 160, 224, 320, 448)
-# What tells processors of one name apart, as far as these engines use it.
-INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "asimd", "asimddp", "sve")
 
 
 class EngineError(Exception):
@@ -183,20 +184,6 @@ def leave_out(measured: Measured, sentence: str) -> None:
 
 def say(what: str) -> None:
     print(what, file=sys.stderr, flush=True)
-
-
-def machine() -> dict[str, Any]:
-    """What a reader must know of the machine to read the numbers."""
-    lines = [line.partition(":") for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()]
-    fields = {key.strip(): value.strip() for key, _, value in lines if value}
-    flags = set(fields.get("flags", fields.get("Features", "")).split())
-    return {
-        "cpu": fields.get("model name", "an unnamed processor"),
-        "family_and_model": f"{fields.get('cpu family', '?')}/{fields.get('model', '?')}",
-        "instructions": " ".join(name for name in INSTRUCTIONS if name in flags),
-        "processors": os.cpu_count(),
-        "memory_gib": round(os.sysconf("SC_PAGESIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-    }
 
 
 def choose(text: str, storages: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

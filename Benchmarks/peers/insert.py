@@ -9,8 +9,9 @@ import sys
 import tempfile
 
 import engines
-from compare import EngineError, EngineProcess, described, machine, say
+from compare import EngineError, EngineProcess, described, say
 from insertion import Insertion, InsertionRound, rows_before, write_insertions
+from machine import machine
 from options import check, task_of, task_parser
 from report import threads
 from summary import OURS
