@@ -82,7 +82,8 @@ extension HNSWIndex {
     }
   }
 
-  private func answer<R>(
+  /// Answers a search. The query stands in the scratch, prepared, and the version is pinned.
+  func answer<R>(
     _ options: SearchOptions, excluding excluded: ExcludedRow?, version: UInt64,
     _ scratch: inout SearchScratch, _ body: (SearchHits) -> R
   ) -> R {

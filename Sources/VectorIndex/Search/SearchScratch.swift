@@ -1,6 +1,6 @@
 // What one search thread owns: everything a search writes, allocated once, so that a warmed search allocates nothing.
 //
-// May use: NearestList, Frontier, VisitedSet, FilterScratch, ReaderPins, Scorer.
+// May use: NearestList, Frontier, VisitedSet, FilterScratch, RetrievalScratch, ReaderPins, Scorer.
 
 internal import CVectorKernels
 
@@ -13,6 +13,8 @@ public struct SearchScratch: ~Copyable {
   var visited: VisitedSet
   /// What filters need; nil until there was one.
   private var filter: FilterScratch?
+  /// What retrievals need; nil until there was one.
+  var retrieval: RetrievalScratch?
   let pins: ReaderPins
   let pin: ReaderPins.Pin
   /// `[width]`, 64-byte aligned, zero from the dimension on: the vector that is searched for, turned as rows are.
