@@ -20,6 +20,8 @@ final class LoopSearcher {
   /// scored after a walk that was given up. So all of them, rows × dimension, must be about what a walk at the limit above scores:
   /// 16 neighbours, M, for each candidate, and half of that.
   private static let rowsTimesDimensionMax = 8 * effortTimesDimensionMax
+  /// A filter's pass takes up to 4 ns a row (docs/decisions/0013-attributes.md), as long as a row of so many dimensions.
+  private static let filterDimensionMin = 16
   /// A filter so short is read and compiled in microseconds.
   private static let filterBytesMax = 1_024
 
@@ -40,7 +42,8 @@ final class LoopSearcher {
     return runner.reply(to: task)
   }
 
-  private func isSmall(_ work: SearchWork) -> Bool {
+  /// Whether a search is one small thing, whatever the collection holds.
+  func isSmall(_ work: SearchWork) -> Bool {
     guard case .search(let request) = work, request.vectors.count == 1, !request.isExact,
       let index = catalog[request.collection]?.index
     else { return false }
@@ -50,9 +53,9 @@ final class LoopSearcher {
     guard results <= Self.resultsMax, modifiers.grouping == nil, modifiers.diversity == nil else { return false }
     let dimension = index.configuration.dimension
     if let filter = modifiers.filter(of: 0) {
-      guard filter.byteCount <= Self.filterBytesMax, index.count * dimension <= Self.rowsTimesDimensionMax else {
-        return false
-      }
+      guard filter.byteCount <= Self.filterBytesMax,
+        index.count * max(dimension, Self.filterDimensionMin) <= Self.rowsTimesDimensionMax
+      else { return false }
     }
     let target = request.recallTarget.map { Float($0.share) }
     let effort =

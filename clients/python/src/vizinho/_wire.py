@@ -487,10 +487,13 @@ def search_reply(body: memoryview, query_count: int) -> SearchBatch:
     _expect_zero(*zeros, parts & ~(GROUPS | EXPLANATIONS))
     if replied != query_count:
         raise ProtocolError(f"{query_count} queries were asked, {replied} were answered")
-    # What one read of the bytes says, before anything is made of it: receipts are 24 bytes each.
-    raw_receipts = reader.take(_RECEIPT.size * query_count)
-    receipts = [_receipt(*fields) for fields in _RECEIPT.iter_unpack(raw_receipts)]
-    offsets = list(itertools.accumulate((receipt.results for receipt in receipts), initial=0))
+    receipts: list[Receipt] = list(_RECEIPT.iter_unpack(reader.take(_RECEIPT.size * query_count)))
+    for receipt in receipts:
+        # Most have no filter and nothing short.
+        _, _, flags, plan, shortfall, zero, matching = receipt
+        if flags > 1 or plan or shortfall or zero or matching:
+            _check_receipt(receipt)
+    offsets = list(itertools.accumulate((receipt[0] for receipt in receipts), initial=0))
     if offsets[-1] != result_count:
         raise ProtocolError(
             f"the queries have {offsets[-1]} results, the reply announces {result_count}"
@@ -506,26 +509,15 @@ def search_reply(body: memoryview, query_count: int) -> SearchBatch:
     return SearchBatch(block, distances, offsets, receipts, position, groups, explanations)
 
 
-def _receipt(
-    results: int,
-    distances: int,
-    flags: int,
-    plan: int,
-    shortfall: int,
-    zero: int,
-    matching: int,
-) -> Receipt:
+def _check_receipt(receipt: Receipt) -> None:
+    _, _, flags, plan, shortfall, zero, matching = receipt
     _expect_zero(zero, flags >> 2)
-    if not flags & 2:
+    if flags & 2:
+        _member(Plan, plan)
+    else:
         _expect_zero(plan, matching)
-    return Receipt(
-        results,
-        distances,
-        bool(flags & 1),
-        _member(Plan, plan) if flags & 2 else None,
-        matching if flags & 2 else None,
-        _member(Shortfall, shortfall) if shortfall else None,
-    )
+    if shortfall:
+        _member(Shortfall, shortfall)
 
 
 def described(body: memoryview) -> list[AttributeInfo]:

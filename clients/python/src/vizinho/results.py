@@ -168,15 +168,9 @@ class Collection(NamedTuple):
     position: Position
 
 
-class Receipt(NamedTuple):
-    """How one query was answered, as the server says it."""
-
-    results: int
-    distances_computed: int
-    exact: bool
-    plan: Plan | None
-    matching_rows: int | None
-    shortfall: Shortfall | None
+#: How one query was answered, as it travels: results, distances computed, flags (1: exact, 2: there
+#: was a filter), plan, shortfall, a zero and the rows that match. Every number means something.
+Receipt: TypeAlias = tuple[int, int, int, int, int, int, int]
 
 
 class IDBlock:
@@ -215,9 +209,6 @@ class SearchResult(Sequence[Hit]):
         distances: `[n]` float32, ascending (but see above); a view on the reply.
         exact: whether every row that may be found was compared, so that nothing nearer can exist.
         distances_computed: how many distances the server computed for this query.
-        plan: how a search with a filter went about it; None without one.
-        matching_rows: how many rows the filter is TRUE of, exactly; None without a filter.
-        shortfall: why fewer results than `k`, or fewer groups, came; None where as many came.
         groups: `[n]` uint32, the number of each hit's group, from 0; None without `group_by`.
         explanation: how the answer was found, for a person; None unless asked for.
         position: what the answer is in step with.
@@ -226,16 +217,14 @@ class SearchResult(Sequence[Hit]):
     __slots__ = (
         "_block",
         "_ids",
+        "_receipt",
         "_start",
         "distances",
         "distances_computed",
         "exact",
         "explanation",
         "groups",
-        "matching_rows",
-        "plan",
         "position",
-        "shortfall",
     )
 
     def __init__(
@@ -252,11 +241,9 @@ class SearchResult(Sequence[Hit]):
         self._start = start
         self._ids: RecordIDs | None = None
         self.distances = distances
-        self.distances_computed = receipt.distances_computed
-        self.exact = receipt.exact
-        self.plan = receipt.plan
-        self.matching_rows = receipt.matching_rows
-        self.shortfall = receipt.shortfall
+        self.distances_computed = receipt[1]
+        self.exact = bool(receipt[2] & 1)
+        self._receipt = receipt
         self.groups = groups
         self.explanation = explanation
         self.position = position
@@ -267,6 +254,21 @@ class SearchResult(Sequence[Hit]):
         if self._ids is None:
             self._ids = self._block[self._start : self._start + len(self.distances)]
         return self._ids
+
+    @property
+    def plan(self) -> Plan | None:
+        """How a search with a filter went about it; None without one."""
+        return Plan(self._receipt[3]) if self._receipt[3] else None
+
+    @property
+    def matching_rows(self) -> int | None:
+        """How many rows the filter is TRUE of, exactly; None without a filter."""
+        return self._receipt[6] if self._receipt[2] & 2 else None
+
+    @property
+    def shortfall(self) -> Shortfall | None:
+        """Why fewer results than `k`, or fewer groups, came; None where as many came."""
+        return Shortfall(self._receipt[4]) if self._receipt[4] else None
 
     def by_group(self) -> list[list[Hit]]:
         """The hits of each group, the nearest group first. Without `group_by` a hit is a group."""
