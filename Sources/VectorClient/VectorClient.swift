@@ -91,36 +91,61 @@ public final class VectorClient: Sendable {
   ///     1/10,000; nil = the collection's default. It stands alone: beside `effort` or `exact` it is refused.
   ///   - effort: the size of the candidate list, in the place of a recall; 0 = none given.
   ///   - exact: whether to scan every row.
+  ///   - modifiers: filters, a distance limit, an offset, groups, diversity, an explanation.
   ///   - elementType: how the vectors travel. `.float16` halves their bytes and rounds them.
   public func search(
     _ collection: String, vectors: [[Float]], k: Int, recall: Double? = nil, effort: Int = 0, exact: Bool = false,
-    as elementType: ElementType = .float32, timeout: Duration? = nil
+    modifiers: SearchModifiers = SearchModifiers(), as elementType: ElementType = .float32, timeout: Duration? = nil
   ) async throws(VectorClientError) -> SearchReply {
     let target = try Self.recallTarget(recall, effort: effort, exact: exact)
     guard let packed = QueryVectors(vectors, as: elementType) else {
       throw VectorClientError(.invalidRequest, "the vectors of one request must have the same number of dimensions")
     }
     try checkName(collection)
+    try check(modifiers, queryCount: vectors.count)
     return try await ask(
       SearchRequest(
-        collection: collection, vectors: packed, k: k, effort: effort, recallTarget: target, isExact: exact), timeout)
+        collection: collection, vectors: packed, k: k, effort: effort, recallTarget: target, isExact: exact,
+        modifiers: modifiers), timeout)
   }
 
   /// The nearest rows to each of some rows of the collection.
   ///
-  /// Otherwise as ``search(_:vectors:k:recall:effort:exact:as:timeout:)``.
+  /// Otherwise as ``search(_:vectors:k:recall:effort:exact:modifiers:as:timeout:)``.
   /// - Parameter includesSelf: whether a row may be among its own results.
   public func search(
     _ collection: String, ids: [RecordID], k: Int, recall: Double? = nil, effort: Int = 0, exact: Bool = false,
-    includesSelf: Bool = false, timeout: Duration? = nil
+    includesSelf: Bool = false, modifiers: SearchModifiers = SearchModifiers(), timeout: Duration? = nil
   ) async throws(VectorClientError) -> SearchReply {
     let target = try Self.recallTarget(recall, effort: effort, exact: exact)
     try checkName(collection)
     try checkIDs(ids)
+    try check(modifiers, queryCount: ids.count)
     return try await ask(
       SearchByIDRequest(
         collection: collection, ids: ids, k: k, effort: effort, recallTarget: target, isExact: exact,
-        includesSelf: includesSelf), timeout)
+        includesSelf: includesSelf, modifiers: modifiers), timeout)
+  }
+
+  /// The rows nearest to what some rows have in common, and away from what others have.
+  ///
+  /// Otherwise as ``search(_:vectors:k:recall:effort:exact:modifiers:as:timeout:)``, with one answer.
+  /// - Parameters:
+  ///   - positives: at least one. A row that is not there fails the request.
+  ///   - includesSelf: whether the rows that are named may be among the results.
+  public func search(
+    _ collection: String, like positives: [RecordID], unlike negatives: [RecordID] = [], k: Int, recall: Double? = nil,
+    effort: Int = 0, exact: Bool = false, includesSelf: Bool = false, modifiers: SearchModifiers = SearchModifiers(),
+    timeout: Duration? = nil
+  ) async throws(VectorClientError) -> SearchReply {
+    let target = try Self.recallTarget(recall, effort: effort, exact: exact)
+    try checkName(collection)
+    try checkIDs(positives + negatives)
+    try check(modifiers, queryCount: 1)
+    return try await ask(
+      SearchLikeRequest(
+        collection: collection, like: positives, unlike: negatives, k: k, effort: effort, recallTarget: target,
+        isExact: exact, includesSelf: includesSelf, modifiers: modifiers), timeout)
   }
 
   /// The vectors of some rows; nil for a row that is not there.
@@ -144,6 +169,15 @@ public final class VectorClient: Sendable {
     try checkName(collection)
     let reply: StatisticsReply = try await ask(StatisticsRequest(collection: collection), timeout)
     return reply.entries
+  }
+
+  /// The attributes that filters and groups can name.
+  public func describe(_ collection: String, timeout: Duration? = nil) async throws(VectorClientError)
+    -> AttributeSchema
+  {
+    try checkName(collection)
+    let reply: Described = try await ask(DescribeRequest(collection: collection), timeout)
+    return reply.attributes
   }
 
   /// Asks for a sign of life.
@@ -184,6 +218,19 @@ public final class VectorClient: Sendable {
   private func checkName(_ collection: String) throws(VectorClientError) {
     guard collection.utf8.count <= UInt16.max else {
       throw VectorClientError(.invalidRequest, "a collection's name has at most 65,535 bytes")
+    }
+  }
+
+  private func check(_ modifiers: SearchModifiers, queryCount: Int) throws(VectorClientError) {
+    if case .each(let filters) = modifiers.filters, filters.count != queryCount {
+      throw VectorClientError(
+        .invalidRequest, "\(filters.count) filters for \(queryCount) queries: give one for each, or one for all")
+    }
+    if let grouping = modifiers.grouping, grouping.attribute.utf8.count > UInt16.max {
+      throw VectorClientError(.invalidRequest, "an attribute's name has at most 65,535 bytes")
+    }
+    guard modifiers.offset >= 0 else {
+      throw VectorClientError(.invalidRequest, "the offset is \(modifiers.offset); it must not be below 0")
     }
   }
 

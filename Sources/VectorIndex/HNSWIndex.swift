@@ -10,6 +10,7 @@
 //     Build/       insertion (Algorithm 1), neighbour selection (Algorithm 4), bulk build, removal and repair
 //     Attributes/  what rows say beside their vectors, by column
 //     Filters/     conditions on that: their text, what they mean, and which rows meet them
+//     Retrieval/   what becomes of what a search finds: bounds, pages, groups, variety; and searches from examples
 //     Exact/       brute force: the oracle and the safety net
 //
 // Readers never lock. One writer at a time changes the rows; every change publishes a version, and a search sees exactly the rows

@@ -44,6 +44,10 @@ public struct IndexError: Error, Hashable, Sendable, CustomStringConvertible {
     public static let orderRefused = Code(rawValue: "orderRefused")
     /// A filter is too large, too deep, or no filter at all.
     public static let invalidFilter = Code(rawValue: "invalidFilter")
+    /// An option of a retrieval is out of its range, or stands beside one that it does not go with.
+    public static let invalidRetrieval = Code(rawValue: "invalidRetrieval")
+    /// A row that a search is made from is not there.
+    public static let unknownRecord = Code(rawValue: "unknownRecord")
     /// The caller asked for the work to stop.
     public static let cancelled = Code(rawValue: "cancelled")
   }

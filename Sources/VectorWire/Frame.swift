@@ -22,16 +22,19 @@ public struct MessageKind: RawRepresentable, Hashable, Sendable, CustomStringCon
   public static let searchByID = MessageKind(rawValue: 0x06)
   public static let fetch = MessageKind(rawValue: 0x07)
   public static let cancel = MessageKind(rawValue: 0x08)
+  public static let searchLike = MessageKind(rawValue: 0x09)
+  public static let describe = MessageKind(rawValue: 0x0A)
   public static let welcome = MessageKind(rawValue: 0x81)
   public static let pong = MessageKind(rawValue: 0x82)
   public static let collections = MessageKind(rawValue: 0x83)
   public static let statisticsReply = MessageKind(rawValue: 0x84)
   public static let searchReply = MessageKind(rawValue: 0x85)
   public static let fetched = MessageKind(rawValue: 0x87)
+  public static let described = MessageKind(rawValue: 0x8A)
   public static let error = MessageKind(rawValue: 0xFF)
 
   /// Whether it stands in the table of requests.
-  public var isRequest: Bool { (Self.hello.rawValue...Self.cancel.rawValue).contains(rawValue) }
+  public var isRequest: Bool { (Self.hello.rawValue...Self.describe.rawValue).contains(rawValue) }
 
   public var description: String { "0x" + (rawValue < 16 ? "0" : "") + String(rawValue, radix: 16) }
 }

@@ -35,6 +35,11 @@ public struct WireError: Error, Hashable, Sendable, CustomStringConvertible {
     public static let replyTooLarge = Code(rawValue: 27)
     public static let invalidRecallTarget = Code(rawValue: 28)
     public static let `internal` = Code(rawValue: 30)
+    public static let unknownAttribute = Code(rawValue: 31)
+    public static let filterTypeMismatch = Code(rawValue: 32)
+    public static let orderRefused = Code(rawValue: 33)
+    public static let invalidFilter = Code(rawValue: 34)
+    public static let invalidOption = Code(rawValue: 35)
 
     /// Every code of this version with its name in the document, in ascending order.
     public static let named: [(code: Code, name: String)] = [
@@ -47,7 +52,9 @@ public struct WireError: Error, Hashable, Sendable, CustomStringConvertible {
       (.recordIDMismatch, "recordIDMismatch"), (.deadlineExceeded, "deadlineExceeded"), (.cancelled, "cancelled"),
       (.overloaded, "overloaded"), (.shuttingDown, "shuttingDown"), (.connectionLimit, "connectionLimit"),
       (.handshakeTimeout, "handshakeTimeout"), (.stalled, "stalled"), (.replyTooLarge, "replyTooLarge"),
-      (.invalidRecallTarget, "invalidRecallTarget"), (.internal, "internal"),
+      (.invalidRecallTarget, "invalidRecallTarget"), (.internal, "internal"), (.unknownAttribute, "unknownAttribute"),
+      (.filterTypeMismatch, "filterTypeMismatch"), (.orderRefused, "orderRefused"), (.invalidFilter, "invalidFilter"),
+      (.invalidOption, "invalidOption"),
     ]
 
     public var description: String {

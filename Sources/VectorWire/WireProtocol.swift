@@ -18,6 +18,10 @@ public enum WireProtocol {
   public static let pingBytesMax = 256
   /// The longest name that a client or a server gives itself.
   public static let peerNameBytesMax = 256
+  /// The longest filter: 10,000 texts of about 100 bytes.
+  public static let filterBytesMax = 1 << 20
+  /// The longest explanation of an answer.
+  public static let explanationBytesMax = 4_096
   /// The longest text of an Error.
   public static let errorTextBytesMax = 512
 }

@@ -1,6 +1,6 @@
 // `vizinho query`: asks a server from the command line.
 //
-// May use: VectorClient.
+// May use: VectorClient, QueryOutput.
 
 import ArgumentParser
 import Foundation
@@ -11,14 +11,16 @@ import VectorWire
 struct QueryCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "query",
-    abstract: "Asks a server: the rows nearest to a vector or to a row, or what there is.",
+    abstract: "Asks a server: the rows nearest to a vector, to a row or to several rows, or what there is.",
     discussion: """
-      Without --vector and --id it lists the server's collections, or with --collection the numbers of one.
+      Without --vector, --id and --like it lists the server's collections, or with --collection the numbers and the attributes of one.
 
       EXAMPLE:
         vizinho query
         vizinho query --collection documents --id 42 --k 5 --recall 0.99
         vizinho query --collection documents --vector "[0.1, -0.2, 0.3]" --exact
+        vizinho query --collection documents --id 42 --filter "tenant = 7 and lang in ('pt', 'en')" --explain
+        vizinho query --collection documents --like 42 --like 43 --unlike 7 --group-by document --per-group 2
       """)
 
   @OptionGroup var common: CommonOptions
@@ -27,7 +29,15 @@ struct QueryCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Numbers, as pgvector prints them: [1,2,3].", valueName: "numbers")) var vector: String?
   // Ids may be negative.
   @Option(parsing: .unconditional, help: "The id of a row whose neighbours are wanted.") var id: String?
-  @Option(name: .customLong("k"), help: "How many rows.") var k = 10
+  @Option(
+    parsing: .unconditionalSingleValue,
+    help: ArgumentHelp("The id of a row that results are to be like; may be given several times.", valueName: "id"))
+  var like: [String] = []
+  @Option(
+    parsing: .unconditionalSingleValue,
+    help: ArgumentHelp("The id of a row that results are to be unlike; may be given several times.", valueName: "id"))
+  var unlike: [String] = []
+  @Option(name: .customLong("k"), help: "How many rows, or groups.") var k = 10
   @Option(help: "The share of the nearest that is to be found, 0.8 to 0.999. Default: the collection's.")
   var recall: Double?
   @Option(
@@ -35,15 +45,18 @@ struct QueryCommand: AsyncParsableCommand {
     help: "Candidates kept, in the place of a recall; 0 = none given.")
   var effort = 0
   @Flag(help: "Scan every row.") var exact = false
+  @OptionGroup(title: "Which rows") var choice: QueryChoice
   @Flag(help: "Print JSON.") var json = false
 
   func run() async throws {
     let settings = try await common.settings()
     let address = settings.string(server, .server) ?? "127.0.0.1:\(WireProtocol.defaultPort)"
     let (host, port) = try Address.parse(address, .server)
-    guard vector == nil || id == nil else { throw ValidationError("give one of --vector and --id") }
+    let asked = [vector != nil, id != nil, !like.isEmpty].count { $0 }
+    guard asked <= 1 else { throw ValidationError("give one of --vector, --id and --like") }
+    guard unlike.isEmpty || !like.isEmpty else { throw ValidationError("--unlike stands beside --like, not alone") }
     let name = settings.string(collection, .collection)
-    guard name != nil || (vector == nil && id == nil) else {
+    guard name != nil || asked == 0 else {
       throw ValidationError("\(SettingKey.collection.description) is missing: where to search")
     }
     let client = try await VectorClient.connect(host: host, port: port)
@@ -58,21 +71,39 @@ struct QueryCommand: AsyncParsableCommand {
   }
 
   private func answer(_ client: VectorClient, _ name: String?) async throws -> String {
-    guard let name else { return try collections(try await client.collections()) }
+    let output = QueryOutput(isJSON: json)
+    guard let name else { return try output.collections(try await client.collections()) }
+    let modifiers = try choice.modifiers()
     if let vector {
-      return try results(
+      return try output.results(
         try await client.search(
-          name, vectors: [try Self.numbers(vector)], k: k, recall: recall, effort: effort, exact: exact))
+          name, vectors: [try Self.numbers(vector)], k: k, recall: recall, effort: effort, exact: exact,
+          modifiers: modifiers))
     }
-    guard let id else { return try statistics(try await client.statistics(name)) }
+    guard id != nil || !like.isEmpty else {
+      let attributes = try await client.describe(name)
+      return try output.numbers(try await client.statistics(name), attributes)
+    }
     guard let description = try await client.collections().first(where: { $0.name == name }) else {
       throw ValidationError("the server has no collection \"\(name)\"; `vizinho query` lists those it has")
     }
-    guard let recordID = RecordID(id, kind: description.recordIDKind) else {
-      throw ValidationError("--id: \"\(id)\" cannot be read as an id of kind \(description.recordIDKind)")
+    func recordID(_ text: String, _ option: String) throws -> RecordID {
+      guard let recordID = RecordID(text, kind: description.recordIDKind) else {
+        throw ValidationError("\(option): \"\(text)\" cannot be read as an id of kind \(description.recordIDKind)")
+      }
+      return recordID
     }
-    return try results(
-      try await client.search(name, ids: [recordID], k: k, recall: recall, effort: effort, exact: exact))
+    if let id {
+      return try output.results(
+        try await client.search(
+          name, ids: [try recordID(id, "--id")], k: k, recall: recall, effort: effort, exact: exact,
+          modifiers: modifiers))
+    }
+    return try output.results(
+      try await client.search(
+        name, like: try like.map { try recordID($0, "--like") },
+        unlike: try unlike.map { try recordID($0, "--unlike") },
+        k: k, recall: recall, effort: effort, exact: exact, modifiers: modifiers))
   }
 
   static func numbers(_ text: String) throws -> [Float] {
@@ -84,84 +115,41 @@ struct QueryCommand: AsyncParsableCommand {
     }
     return numbers
   }
-
-  private struct Row: Encodable {
-    var id: String
-    var distance: Float
-  }
-
-  private struct Answer: Encodable {
-    var exact: Bool
-    var distancesComputed: UInt32
-    var appliedLSN: String
-    var results: [Row]
-  }
-
-  private func results(_ reply: SearchReply) throws -> String {
-    guard let answer = reply.answers.first else { return "" }
-    let rows = answer.results.map { Row(id: $0.id.description, distance: $0.distance) }
-    if json {
-      return try encoded(
-        Answer(
-          exact: answer.isExact, distancesComputed: answer.distancesComputed, appliedLSN: reply.position.lsnText,
-          results: rows))
-    }
-    let width = max(2, rows.map(\.id.count).max() ?? 2)
-    let lines = rows.map { row in
-      row.id.padding(toLength: width, withPad: " ", startingAt: 0) + String(format: "  %.6f", row.distance)
-    }
-    let head = "id".padding(toLength: width, withPad: " ", startingAt: 0) + "  distance"
-    let foot =
-      "\(rows.count) rows, \(answer.isExact ? "exact" : "approximate"), \(answer.distancesComputed) distances, "
-      + "in step with \(reply.position.lsnText)"
-    return ([head] + lines + [foot]).joined(separator: "\n")
-  }
-
-  private func collections(_ all: [CollectionDescription]) throws -> String {
-    if json {
-      return try encoded(
-        all.map {
-          [
-            "name": $0.name, "rows": String($0.rows), "dimension": String($0.dimension), "metric": $0.metric.name,
-            "storage": $0.storage.name, "ids": "\($0.recordIDKind)", "applied_lsn": $0.position.lsnText,
-          ]
-        })
-    }
-    return all.map {
-      "\($0.name): \($0.rows) rows, \($0.dimension) dimensions, \($0.metric.name), \($0.storage.name), \($0.recordIDKind) ids, "
-        + "in step with \($0.position.lsnText)"
-    }.joined(separator: "\n")
-  }
-
-  private func statistics(_ all: [Statistic]) throws -> String {
-    let texts = all.map { ($0.name, $0.value.text) }
-    if json { return try encoded(Dictionary(texts, uniquingKeysWith: { $1 })) }
-    return texts.map { "\($0.0): \($0.1)" }.joined(separator: "\n")
-  }
-
-  private func encoded(_ value: some Encodable) throws -> String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    return String(decoding: try encoder.encode(value), as: UTF8.self)
-  }
 }
 
-extension Position {
-  /// As Postgres prints it; "an unknown LSN" when it is not known.
-  fileprivate var lsnText: String {
-    guard appliedLSN != 0 else { return "an unknown LSN" }
-    return String(appliedLSN >> 32, radix: 16, uppercase: true) + "/"
-      + String(appliedLSN & 0xFFFF_FFFF, radix: 16, uppercase: true)
-  }
-}
+/// The options that choose among rows.
+struct QueryChoice: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "A condition on the rows' attributes: tenant = 7 and lang in ('pt', 'en').", valueName: "condition"))
+  var filter: String?
+  @Option(parsing: .unconditional, help: ArgumentHelp("Leave out what is farther.", valueName: "distance"))
+  var distanceMax: Float?
+  @Option(help: "Skip so many of the nearest.") var offset = 0
+  @Option(help: ArgumentHelp("At most --per-group rows of each value of this attribute.", valueName: "attribute"))
+  var groupBy: String?
+  @Option(help: "Rows of a group, 1 to 100. Default: 1.") var perGroup: Int?
+  @Option(
+    help: ArgumentHelp(
+      "Results that are unlike each other: from 0, diverse, to 1, near (maximal marginal relevance).",
+      valueName: "lambda"))
+  var mmr: Float?
+  @Flag(help: "Say how the answer was found.") var explain = false
 
-extension Statistic.Value {
-  fileprivate var text: String {
-    switch self {
-    case .integer(let value): String(value)
-    case .real(let value): String(value)
-    case .text(let value): value
+  func modifiers() throws -> SearchModifiers {
+    var modifiers = SearchModifiers()
+    if let filter {
+      do throws(WireError) { modifiers.filters = .all(try WireFilter(text: filter)) } catch {
+        throw ValidationError("--filter: \(error.message)")
+      }
     }
+    modifiers.distanceMax = distanceMax
+    guard offset >= 0 else { throw ValidationError("--offset is \(offset); it must not be below 0") }
+    modifiers.offset = offset
+    if let groupBy { modifiers.grouping = .init(attribute: groupBy, perGroup: perGroup ?? 1) }
+    guard perGroup == nil || groupBy != nil else { throw ValidationError("--per-group stands beside --group-by") }
+    modifiers.diversity = mmr.map { .init(lambda: $0) }
+    modifiers.explains = explain
+    return modifiers
   }
 }

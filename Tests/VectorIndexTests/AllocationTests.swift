@@ -73,6 +73,57 @@ struct AllocationTests {
     }
   }
 
+  /// Filters that few rows meet, many, and all but a few, by every plan, and one that asks postings.
+  @Test(arguments: [VectorStorage.f32, .int4x16])
+  func aWarmedFilteredSearchAllocatesNothing(storage: VectorStorage) throws {
+    var random = SeededRandom(seed: 8)
+    let schema = try AttributeSchema([AttributeColumn("n", .int64), AttributeColumn("word", .keyword)])
+    let index = try HNSWIndex(
+      configuration: HNSWConfiguration(
+        dimension: Self.dimension, metric: .cosine, storage: storage, connectivity: 8, constructionEffort: 30,
+        attributes: schema))
+    let vectors = (0..<Self.rows).flatMap { _ in random.clusteredVector(dimension: Self.dimension, clusters: 20) }
+    let values = (0..<Self.rows).map { [AttributeValue.int64(Int64($0)), .keyword("w\($0 % 100)")] }
+    _ = try vectors.withUnsafeBufferPointer {
+      try index.stage((0..<Self.rows).map { .int64(Int64($0)) }, $0, attributes: values)
+    }
+    try index.linkStaged(threads: 2)
+    let queries = (0..<20).map { _ in random.clusteredVector(dimension: Self.dimension, clusters: 20) }
+    var scratch = SearchScratch(for: index)
+    var plans: Set<FilterReceipt.Plan> = []
+    for text in ["n < 0", "n < 30", "n >= 1000", "word = 'w7'", "word <> 'w7' and n < 3900"] {
+      let program = try index.compile(Filter(parsing: text, schema: schema))
+      for isWarm in [false, true] {
+        for plan: FilterReceipt.Plan? in [nil, .walk, .walkThenScan, .codeScan, .exactScan] {
+          for i in queries.indices {
+            var options = SearchOptions(k: 10)
+            options.filterPlan = plan
+            let (count, used) = try allocations(index, queries[i], near: i, options, program, &scratch)
+            if isWarm { #expect(count == 0, "\(text), \(plan.map { "\($0)" } ?? "chosen")") }
+            plans.formUnion(used)
+          }
+        }
+      }
+    }
+    #expect(plans.count >= 4)
+  }
+
+  /// What this thread allocates in a search with a filter, and in one near a row.
+  private func allocations(
+    _ index: HNSWIndex, _ query: [Float], near row: Int, _ options: SearchOptions, _ program: FilterProgram,
+    _ scratch: inout SearchScratch
+  ) throws -> (UInt64, [FilterReceipt.Plan]) {
+    try query.withUnsafeBufferPointer { query in
+      let before = allocation_count()
+      let found = try index.search(query, options, matching: program, scratch: &scratch) { $0.filter?.plan }
+      let near = try index.search(near: .int64(Int64(row)), options, matching: program, scratch: &scratch) {
+        $0.filter?.plan
+      }
+      let after = allocation_count()
+      return (after - before, [found, near ?? nil].compactMap { $0 })
+    }
+  }
+
   /// What this thread allocates in one search, the ids and distances of its results read.
   private func allocations(
     _ index: HNSWIndex, _ query: [Float], _ options: SearchOptions, _ scratch: inout SearchScratch

@@ -128,7 +128,7 @@ import VectorWire
 
   @Test func unknownKindsAndBadIDsAreRefusedAlone() throws {
     var machine = machine()
-    for kind: UInt8 in [0x00, 0x09, 0x81, 0x85, 0xFF] {
+    for kind: UInt8 in [0x00, 0x0B, 0x81, 0x85, 0xFF] {
       var frame = ByteBuffer()
       FrameHeader(kind: MessageKind(rawValue: kind), bodyLength: 0, requestID: 5).encode(into: &frame)
       machine.received(frame, now: Self.start)

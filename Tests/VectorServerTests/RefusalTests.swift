@@ -81,8 +81,8 @@ import VectorWire
 
   @Test(arguments: [RecordIDKind.int64, .text]) func answersOverTheFrameLimit(kind: RecordIDKind) async throws {
     let queries = randomVectors(10, dimension: 8, seed: 1)
-    // 40 + 10 × 12 + 10 × k × 12 bytes for int64 ids.
-    let limits = WireLimits(frameBytesMax: 2_560)
+    // 40 + 10 × 24 + 10 × k × 12 bytes for int64 ids.
+    let limits = WireLimits(frameBytesMax: 2_680)
     try await withClient([try makeCollection(recordIDKind: kind)], limits: limits) { client in
       await expect(.replyTooLarge) { _ = try await client.search("rows", vectors: queries, k: 21) }
       let ids = (0..<100).map { recordID($0, kind) }
@@ -113,7 +113,7 @@ import VectorWire
   @Test func kindsAndBodiesThatDoNotDecode() async throws {
     try await withServer([try makeCollection()]) { _, port in
       let raw = try await RawClient.greeted(port: port)
-      for kind: UInt8 in [0x00, 0x09, 0x85, 0xFF] {
+      for kind: UInt8 in [0x00, 0x0B, 0x85, 0xFF] {
         var frame = ByteBuffer()
         FrameHeader(kind: MessageKind(rawValue: kind), bodyLength: 3, requestID: 5).encode(into: &frame)
         frame.writeString("abc")
@@ -121,7 +121,9 @@ import VectorWire
         let (error, closes, requestID) = try await raw.nextError()
         #expect(error.code == .unknownKind && !closes && requestID == 5)
       }
-      for kind in [MessageKind.listCollections, .statistics, .search, .searchByID, .fetch, .cancel] {
+      for kind in [
+        MessageKind.listCollections, .statistics, .search, .searchByID, .fetch, .cancel, .searchLike, .describe,
+      ] {
         var frame = ByteBuffer()
         FrameHeader(kind: kind, bodyLength: 3, requestID: 6).encode(into: &frame)
         frame.writeBytes([0, 0, 1])

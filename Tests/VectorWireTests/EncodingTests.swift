@@ -145,7 +145,10 @@ import VectorIndex
   @Test func codesHaveNamesAndKeepTheirNumbers() {
     let numbers = WireError.Code.named.map(\.code.rawValue)
     #expect(
-      numbers == [1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 30])
+      numbers == [
+        1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 30, 31, 32,
+        33, 34, 35,
+      ])
     #expect(WireError.Code.replyTooLarge.description == "replyTooLarge")
     #expect(WireError.Code(rawValue: 99).description == "code 99")
   }
@@ -158,16 +161,24 @@ import VectorIndex
       let kind = try #require(RecordIDKind.allCases.randomElement(using: &random))
       let pool = Self.ids.filter { $0.kind == kind }
       let position = Position(systemID: seed, appliedLSN: seed << 32, timeline: 3)
+      let parts = SearchReply.Parts(rawValue: .random(in: 0...3, using: &random))
       let answers = (0..<Int.random(in: 1...5, using: &random)).map { _ in
-        QueryAnswer(
+        var receipt = QueryReceipt(
+          distancesComputed: .random(in: 0...9, using: &random), isExact: .random(using: &random))
+        if let plan = QueryReceipt.Plan(rawValue: .random(in: 0...5, using: &random)) {
+          receipt.filtering = .init(matchingRows: .random(in: 0 ... .max, using: &random), plan: plan)
+        }
+        receipt.shortfall = QueryReceipt.Shortfall(rawValue: .random(in: 0...3, using: &random))
+        return QueryAnswer(
           results: (0..<Int.random(in: 0...6, using: &random)).map { i in
-            SearchResult(id: pool[i % pool.count], distance: Float(i))
-          }, distancesComputed: .random(in: 0...9, using: &random), isExact: .random(using: &random))
+            SearchResult(
+              id: pool[i % pool.count], distance: Float(i), group: parts.contains(.groups) ? UInt32(i / 2) : nil)
+          }, receipt: receipt, explanation: parts.contains(.explanations) ? "seed \(seed)" : nil)
       }
-      encoder.begin(requestID: 8, position: position, recordIDKind: kind, queryCount: answers.count)
+      encoder.begin(requestID: 8, position: position, recordIDKind: kind, queryCount: answers.count, parts: parts)
       for answer in answers {
-        for result in answer.results { encoder.append(result.id, distance: result.distance) }
-        encoder.endQuery(distancesComputed: Int(answer.distancesComputed), isExact: answer.isExact)
+        for result in answer.results { encoder.append(result.id, distance: result.distance, group: result.group) }
+        encoder.endQuery(answer.receipt, explanation: answer.explanation)
       }
       var reader = FrameReader()
       reader.append(encoder.finish())
@@ -177,20 +188,48 @@ import VectorIndex
       }
       #expect(frame.header.kind == .searchReply && frame.header.requestID == 8 && !reader.isAmidFrame)
       let reply = try SearchReply(decoding: frame.body)
-      #expect(reply == SearchReply(position: position, recordIDKind: kind, answers: answers), "seed \(seed)")
+      #expect(
+        reply == SearchReply(position: position, recordIDKind: kind, parts: parts, answers: answers), "seed \(seed)")
     }
   }
 
   @Test func aReplyStopsAtItsLimit() {
-    // 40 + 12, padded to 56; then 12 bytes a result, the ids padded to 8.
-    for (limit, fits) in [(56 + 120, true), (56 + 119, false)] {
+    // 40 + 24; then 12 bytes a result, the ids padded to 8.
+    for (limit, fits) in [(64 + 120, true), (64 + 119, false)] {
       var encoder = SearchReplyEncoder()
       encoder.begin(
         requestID: 1, position: .unknown, recordIDKind: .int64, queryCount: 1, resultsExpected: 10, bodyBytesMax: limit)
       for i in 0..<10 { encoder.append(.int64(Int64(i)), distance: 0) }
-      encoder.endQuery(distancesComputed: 0, isExact: false)
+      encoder.endQuery(QueryReceipt(distancesComputed: 0, isExact: false))
       #expect(encoder.isTooLarge == !fits)
       if fits { #expect(encoder.finish().readableBytes == WireProtocol.headerBytes + limit) }
     }
+  }
+
+  /// Groups and explanations count, too: 4 bytes a result, and 2 with the text's for each query.
+  @Test func aReplyStopsAtItsLimitWithAllItsParts() {
+    let whole = 64 + 160 + 2 + 5
+    for (limit, fits) in [(whole, true), (whole - 1, false)] {
+      var encoder = SearchReplyEncoder()
+      encoder.begin(
+        requestID: 1, position: .unknown, recordIDKind: .int64, queryCount: 1, parts: [.groups, .explanations],
+        bodyBytesMax: limit)
+      for i in 0..<10 { encoder.append(.int64(Int64(i)), distance: 0, group: 0) }
+      encoder.endQuery(QueryReceipt(distancesComputed: 0, isExact: false), explanation: "12345")
+      #expect(encoder.isTooLarge == !fits)
+      if fits { #expect(encoder.finish().readableBytes == WireProtocol.headerBytes + limit) }
+    }
+  }
+
+  @Test func explanationsAreCut() throws {
+    let reply = SearchReply(
+      position: .unknown, recordIDKind: .int64, parts: .explanations,
+      answers: [
+        QueryAnswer(
+          results: [], receipt: QueryReceipt(distancesComputed: 0, isExact: false),
+          explanation: String(repeating: "é", count: 5_000))
+      ])
+    let explanation = try SearchReply(decoding: body(of: reply)).answers[0].explanation
+    #expect(explanation?.utf8.count == WireProtocol.explanationBytesMax)
   }
 }

@@ -90,6 +90,12 @@ private struct Fields: Decodable {
   }
   struct Query: Decodable {
     var ids: [GoldenID], distances: [Float], distancesComputed: UInt32, exact: Bool
+    var plan, shortfall, explanation: String?
+    var matchingRows: UInt64?
+    var groups: [UInt32]?
+  }
+  struct GoldenAttribute: Decodable {
+    var name: String, type: String, ordersBytewise: Bool, isIndexed: Bool
   }
   enum Vectors: Decodable {
     case whole([[Float]])
@@ -118,7 +124,10 @@ private struct Fields: Decodable {
   var collections: [GoldenCollection]?
   var entries: [Entry]?
   var vectors: Vectors?
-  var ids: [GoldenID]?
+  var ids, like, unlike: [GoldenID]?
+  var modifiers: GoldenModifiers?
+  var attributes: [GoldenAttribute]?
+  var parts: UInt8?
   var queries: [Query]?
   var position: GoldenPosition?
 
@@ -148,19 +157,30 @@ private struct Fields: Decodable {
       let queries = try need(vectors).optional.map { try need($0) }
       return SearchRequest(
         collection: try need(collection), vectors: try need(QueryVectors(queries, as: elementType)), k: try need(k),
-        effort: try need(ef), recallTarget: try target(), isExact: try need(exact))
+        effort: try need(ef), recallTarget: try target(), isExact: try need(exact), modifiers: try changes())
     case "SearchReply":
       return SearchReply(
         position: try need(position).value, recordIDKind: try idKind(need(recordIDKind)),
-        answers: try need(queries).map { query in
-          QueryAnswer(
-            results: zip(query.ids, query.distances).map { SearchResult(id: $0.id, distance: $1) },
-            distancesComputed: query.distancesComputed, isExact: query.exact)
-        })
+        parts: .init(rawValue: try need(parts)), answers: try need(queries).map { try answer($0) })
     case "SearchByID":
       return SearchByIDRequest(
         collection: try need(collection), ids: try need(ids).map(\.id), k: try need(k), effort: try need(ef),
-        recallTarget: try target(), isExact: try need(exact), includesSelf: try need(includesSelf))
+        recallTarget: try target(), isExact: try need(exact), includesSelf: try need(includesSelf),
+        modifiers: try changes())
+    case "SearchLike":
+      return SearchLikeRequest(
+        collection: try need(collection), like: try need(like).map(\.id), unlike: try need(unlike).map(\.id),
+        k: try need(k), effort: try need(ef), recallTarget: try target(), isExact: try need(exact),
+        includesSelf: try need(includesSelf), modifiers: try changes())
+    case "Describe": return DescribeRequest(collection: try need(collection))
+    case "Described":
+      return Described(
+        attributes: try AttributeSchema(
+          try need(attributes).map { attribute in
+            AttributeColumn(
+              attribute.name, try need(AttributeType.allCases.first { $0.name == attribute.type }),
+              ordersBytewise: attribute.ordersBytewise, isIndexed: attribute.isIndexed)
+          }))
     case "Fetch":
       return FetchRequest(
         collection: try need(collection), ids: try need(ids).map(\.id), wantsVectors: try need(elementType) == 1)
@@ -172,6 +192,21 @@ private struct Fields: Decodable {
       return ErrorReply(WireError(.init(rawValue: try need(code)), try need(text)), closes: try need(closes))
     default: throw GoldenError.unknown(name)
     }
+  }
+
+  private func changes() throws -> SearchModifiers { try modifiers?.value() ?? SearchModifiers() }
+
+  private func answer(_ query: Query) throws -> QueryAnswer {
+    var receipt = QueryReceipt(distancesComputed: query.distancesComputed, isExact: query.exact)
+    if let plan = query.plan {
+      receipt.filtering = .init(
+        matchingRows: try need(query.matchingRows), plan: try need(.allCases.first { "\($0)" == plan }))
+    }
+    if let shortfall = query.shortfall { receipt.shortfall = try need(.allCases.first { "\($0)" == shortfall }) }
+    let results = query.ids.indices.map { i in
+      SearchResult(id: query.ids[i].id, distance: query.distances[i], group: query.groups?[i])
+    }
+    return QueryAnswer(results: results, receipt: receipt, explanation: query.explanation)
   }
 
   private func target() throws -> RecallTarget? {
@@ -214,8 +249,24 @@ func bytes(ofHex hex: String) throws -> ByteBuffer {
   return buffer
 }
 
-/// Decodes a body by its kind, as client and server together would.
+/// Decodes a body by its kind, as client and server together would: its filters, too, which a server reads later.
 func decodeAny(_ kind: MessageKind, _ body: ByteBuffer) throws(WireError) -> any WireMessage {
+  let message = try decodeWithoutFilters(kind, body)
+  let modifiers = [
+    (message as? SearchRequest)?.modifiers, (message as? SearchByIDRequest)?.modifiers,
+    (message as? SearchLikeRequest)?.modifiers,
+  ]
+  for case let modifiers? in modifiers {
+    switch modifiers.filters {
+    case .none: break
+    case .all(let filter): _ = try filter.form()
+    case .each(let filters): for case let filter? in filters { _ = try filter.form() }
+    }
+  }
+  return message
+}
+
+private func decodeWithoutFilters(_ kind: MessageKind, _ body: ByteBuffer) throws(WireError) -> any WireMessage {
   switch kind {
   case .hello: try Hello(decoding: body)
   case .welcome: try Welcome(decoding: body)
@@ -227,6 +278,9 @@ func decodeAny(_ kind: MessageKind, _ body: ByteBuffer) throws(WireError) -> any
   case .statisticsReply: try StatisticsReply(decoding: body)
   case .search: try SearchRequest(decoding: body)
   case .searchByID: try SearchByIDRequest(decoding: body)
+  case .searchLike: try SearchLikeRequest(decoding: body)
+  case .describe: try DescribeRequest(decoding: body)
+  case .described: try Described(decoding: body)
   case .searchReply: try SearchReply(decoding: body)
   case .fetch: try FetchRequest(decoding: body)
   case .fetched: try Fetched(decoding: body)

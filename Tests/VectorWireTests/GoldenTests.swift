@@ -12,8 +12,8 @@ import Testing
   @Test func everyKindOfMessageIsThere() {
     let kinds = Set(golden.frames.map(\.kind))
     let known: [MessageKind] = [
-      .hello, .ping, .listCollections, .statistics, .search, .searchByID, .fetch, .cancel, .welcome, .pong,
-      .collections, .statisticsReply, .searchReply, .fetched, .error,
+      .hello, .ping, .listCollections, .statistics, .search, .searchByID, .fetch, .cancel, .searchLike, .describe,
+      .welcome, .pong, .collections, .statisticsReply, .searchReply, .fetched, .described, .error,
     ]
     #expect(kinds == Set(known.map(\.rawValue)))
   }
@@ -64,6 +64,28 @@ import Testing
     #expect(reply.answers[0].results[2] == SearchResult(id: .text("naïve ✓"), distance: 0.5))
     #expect(reply.answers[2].results == [SearchResult(id: .text("z"), distance: 1)])
     #expect(reply.position == Position(systemID: 7_412_233_445_566_778_899, appliedLSN: 0x1_6B37_4D848, timeline: 1))
+
+    let short = try #require(golden.frames.first { $0.name.hasPrefix("search reply, each plan") })
+    let receipts = try SearchReply(decoding: try bodyOf(short)).answers.map(\.receipt)
+    #expect(receipts.map(\.filtering?.plan) == QueryReceipt.Plan.allCases + [nil])
+    #expect(receipts.map(\.filtering?.matchingRows) == [0, 2_048, 70_000, 5_000_000_000, 3_000, nil])
+    #expect(receipts.map(\.shortfall) == [.fewMatch, .threshold, .groups, nil, nil, .threshold])
+
+    let parts = try #require(golden.frames.first { $0.name.hasSuffix("groups and explanations") })
+    let grouped = try SearchReply(decoding: try bodyOf(parts))
+    #expect(grouped.answers[0].results.map(\.group) == [0, 0, 1] && grouped.parts == [.groups, .explanations])
+    #expect(grouped.answers.map(\.explanation) == ["filter: größe > 1\nplan: walk", ""])
+
+    let all = try #require(golden.frames.first { $0.name.hasPrefix("search, all modifiers") })
+    let modifiers = try SearchRequest(decoding: try bodyOf(all)).modifiers
+    #expect(try modifiers.filter(of: 0)?.form() == .tree(.isNull("a")))
+    #expect(modifiers.distanceMax == 0.75 && modifiers.offset == 20 && modifiers.explains)
+    #expect(modifiers.grouping == .init(attribute: "document", perGroup: 3))
+    #expect(modifiers.diversity == .init(lambda: 0.5, candidates: 0))
+
+    let likeness = try #require(golden.frames.first { $0.name.hasPrefix("search like and unlike") })
+    let like = try SearchLikeRequest(decoding: try bodyOf(likeness))
+    #expect(like.positives == [.text("a"), .text("b")] && like.negatives == [.text("é")])
 
     let fetched = try #require(golden.frames.first { $0.name.hasPrefix("fetched, one") })
     let vectors = try Fetched(decoding: try bodyOf(fetched)).vectors

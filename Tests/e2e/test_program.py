@@ -44,6 +44,27 @@ def test_a_query_answers_as_the_client_does(sample_engine: Engine, questions: ND
     assert answer["applied_lsn"] == str(by_vector.position.applied_lsn)
 
 
+def test_a_query_says_which_rows(sample_engine: Engine) -> None:
+    where = ("--server", sample_engine.address, "--collection", "passages", "--k", "5")
+    with sample_engine.client() as client:
+        pages = client.search_by_id("passages", 17, 10, exact=True)
+        like = client.search_like("passages", [17, 18], 19, 5)
+    answer = json.loads(said("query", *where, "--json", "--id", "17", "--exact", "--offset", "5"))
+    assert [int(row["id"]) for row in answer["results"]] == list(pages.ids)[5:]
+    limit = str((pages.distances[1] + pages.distances[2]) / 2)
+    answer = json.loads(said("query", *where, "--json", "--id", "17", "--exact", "--distance-max", limit))
+    assert [int(row["id"]) for row in answer["results"]] == list(pages.ids)[:2]
+    assert answer["shortfall"] == "threshold"
+    answer = json.loads(said("query", *where, "--json", "--like", "17", "--like", "18", "--unlike", "19"))
+    assert [int(row["id"]) for row in answer["results"]] == list(like.ids)
+    assert len(json.loads(said("query", *where, "--json", "--id", "17", "--mmr", "0.5"))["results"]) == 5
+    told = said("query", *where, "--id", "17", "--filter", "not false", "--explain")
+    for words in ("5 rows", "10000 rows match", "filter: not false", "matching: 10000 of 10000 rows", "plan: "):
+        assert words in told
+    told = said("query", *where, "--id", "17", "--filter", "FALSE")
+    assert "0 rows, exact, 0 distances, 0 rows match (nothingMatches), no more rows match" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -54,6 +75,14 @@ def test_a_query_answers_as_the_client_does(sample_engine: Engine, questions: ND
         (("--collection", "passages", "--id", "1", "--vector", "[1]"), ("--id", "--vector")),
         (("--collection", "passagens", "--id", "1"), ("passagens",)),
         (("--id", "1"), ("--collection",)),
+        (("--collection", "passages", "--id", "1", "--filter", "tenant = 7"), ("tenant", "has none")),
+        (("--collection", "passages", "--id", "1", "--filter", "true and"), ("expected", "the end")),
+        (("--collection", "passages", "--id", "1", "--group-by", "tenant"), ("tenant", "has none")),
+        (("--collection", "passages", "--id", "1", "--per-group", "2"), ("--group-by",)),
+        (("--collection", "passages", "--id", "1", "--mmr", "2"), ("2.0", "1")),
+        (("--collection", "passages", "--id", "1", "--offset", "-1"), ("--offset",)),
+        (("--collection", "passages", "--unlike", "1"), ("--like",)),
+        (("--collection", "passages", "--id", "1", "--like", "1"), ("--id", "--like")),
     ],
 )
 def test_a_query_that_cannot_be_answered_says_why(

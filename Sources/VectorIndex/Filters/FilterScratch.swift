@@ -129,6 +129,22 @@ package struct MatchSet {
   }
 }
 
+extension FilterScratch {
+  /// A set as a bit for each slot, whatever it was, for a walk to ask.
+  /// - Complexity: where the set is a list, a step for 64 slots.
+  mutating func mask(of matches: MatchSet) -> SlotMask {
+    switch matches.form {
+    case .mask(let mask): return mask
+    case .slots(let slots):
+      let used = slots.isEmpty ? 0 : Int(slots[slots.count - 1]) + 1
+      reserveMask(words: (used + 63) / 64)
+      mask.update(repeating: 0, count: (used + 63) / 64)
+      for slot in slots { mask[Int(slot) / 64] |= 1 << UInt64(slot % 64) }
+      return SlotMask(words: mask, slots: used)
+    }
+  }
+}
+
 /// A bit for each slot.
 package struct SlotMask {
   let words: UnsafePointer<UInt64>

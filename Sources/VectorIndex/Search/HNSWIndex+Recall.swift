@@ -17,10 +17,13 @@ extension HNSWIndex {
   /// The rule of one search. The reader is pinned.
   ///
   /// - wanted: rows that the walk must find.
+  /// - among: the nearest rows that hold them, where a filter leaves others out.
   /// - live: rows that there are.
   /// - vector: `[width]`, the query.
   @inline(__always)
-  func rule(_ options: SearchOptions, wanted: Int, live: Int, _ vector: UnsafePointer<Float>) -> StopRule {
+  func rule(
+    _ options: SearchOptions, wanted: Int, among: Int? = nil, live: Int, _ vector: UnsafePointer<Float>
+  ) -> StopRule {
     if let reach = options.reach { return rule(reach, wanted: wanted, vector) }
     let effort = options.effort > 0 || options.recallTarget != nil ? options.effort : configuration.searchEffort
     if effort > 0 { return .effort(max(effort, wanted), results: wanted) }
@@ -28,8 +31,13 @@ extension HNSWIndex {
     guard let curve = curveCell.pointer, curve.pointee.isCurrent(rows: live) else {
       return .effort(max(wanted, DefaultEffort.effort(target: target, results: wanted)), results: wanted)
     }
-    let reach = SearchReach(
+    var reach = SearchReach(
       reach: curve.pointee.reach(target: target, results: wanted), shift: curve.pointee.shift)
+    if let among {
+      // The k-th of the matching rows is about the among-th of all, unless the filter and the query agree: then it may be the
+      // k-th. Enough for both.
+      reach.reach = max(reach.reach, curve.pointee.reach(target: target, results: among))
+    }
     return rule(reach, wanted: wanted, vector)
   }
 

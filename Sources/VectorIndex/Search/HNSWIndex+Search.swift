@@ -1,6 +1,6 @@
 // Searching: Algorithm 5 of the paper, and what makes its answer complete.
 //
-// May use: Traversal, RangeScan, SearchScratch.
+// May use: Traversal, RangeScan, SearchScratch, and for filters HNSWIndex+FilteredSearch.
 
 extension HNSWIndex {
   /// Collections up to this many rows are scanned: walking the graph would touch about as many.
@@ -12,21 +12,25 @@ extension HNSWIndex {
   /// where the graph yields fewer than `k`, every row is scanned.
   ///
   /// - query: `[dimension]`, finite; not zero under cosine.
+  /// - program: of ``compile(_:)`` of this index: only rows that the filter is TRUE of are found, and `k` of them wherever there are
+  ///   `k`. Of a row whose attributes are changed meanwhile, the old ones count or the new.
   /// - scratch: this thread's, made for this index. Once warmed, a search allocates nothing.
   /// - body: sees the hits while they cannot change.
   /// - Throws: `dimensionMismatch`, `notFinite`, `zeroVector`, `invalidK`, `invalidEffort`, `invalidRecallTarget`.
-  /// - Complexity: about `M` distances for each node that is expanded, ``SearchHits/effort``; a scan of all rows if exact.
+  /// - Complexity: about `M` distances for each node that is expanded, ``SearchHits/effort``; a scan of all rows if exact. With a
+  ///   filter, that of ``matching(_:version:into:)`` besides, and at most a distance for each matching row, as codes are read one
+  ///   after the other, and as much for a walk before.
   public func search<R>(
-    _ query: UnsafeBufferPointer<Float>, _ options: SearchOptions, scratch: inout SearchScratch,
-    _ body: (SearchHits) -> R
+    _ query: UnsafeBufferPointer<Float>, _ options: SearchOptions, matching program: FilterProgram? = nil,
+    scratch: inout SearchScratch, _ body: (SearchHits) -> R
   ) throws(IndexError) -> R {
-    try search(query, options, absent: nil, scratch: &scratch, body)
+    try search(query, options, matching: program, absent: nil, scratch: &scratch, body)
   }
 
-  /// - absent: the slot of a row that is to be as if it were not there. Calibration's.
+  /// - absent: the slot of a row that is to be as if it were not there. Calibration's, which has no filter.
   func search<R>(
-    _ query: UnsafeBufferPointer<Float>, _ options: SearchOptions, absent: UInt32?, scratch: inout SearchScratch,
-    _ body: (SearchHits) -> R
+    _ query: UnsafeBufferPointer<Float>, _ options: SearchOptions, matching program: FilterProgram? = nil,
+    absent: UInt32?, scratch: inout SearchScratch, _ body: (SearchHits) -> R
   ) throws(IndexError) -> R {
     try options.validate()
     let inverseLength = try checked(query)
@@ -34,16 +38,21 @@ extension HNSWIndex {
     let version = store.pins.enter(scratch.pin)
     defer { store.pins.leave(scratch.pin) }
     scratch.take(query, inverseLength: inverseLength, store)
+    if let program {
+      return answer(options, matching: program, excluding: nil, version: version, &scratch, body)
+    }
     let excluded = absent.map { ExcludedRow(slot: $0, olderID: nil, isAbsent: true) }
     return answer(options, excluding: excluded, version: version, &scratch, body)
   }
 
   /// Finds the `k` rows nearest to the row called `id`, that row itself left out unless asked for.
   ///
+  /// - program: as above. The row itself need not match to be searched near.
   /// - Returns: what `body` returns; nil when there is no such row.
   /// - Throws: `invalidK`, `invalidEffort`, `invalidRecallTarget`, `recordIDMismatch`.
   public func search<R>(
-    near id: RecordID, _ options: SearchOptions, scratch: inout SearchScratch, _ body: (SearchHits) -> R
+    near id: RecordID, _ options: SearchOptions, matching program: FilterProgram? = nil,
+    scratch: inout SearchScratch, _ body: (SearchHits) -> R
   ) throws(IndexError) -> R? {
     try options.validate()
     try check(id)
@@ -57,18 +66,24 @@ extension HNSWIndex {
     if !options.includesSelf {
       excluded = ExcludedRow(slot: slot, olderID: store.isVisible(slot, at: version) ? nil : id, isAbsent: false)
     }
+    if let program {
+      return answer(options, matching: program, excluding: excluded, version: version, &scratch, body)
+    }
     return answer(options, excluding: excluded, version: version, &scratch, body)
   }
 
   /// Copies the hits of one search out: for those who are not in a hurry.
-  public func search(_ query: [Float], _ options: SearchOptions) throws(IndexError) -> [SearchHit] {
+  public func search(
+    _ query: [Float], _ options: SearchOptions, matching program: FilterProgram? = nil
+  ) throws(IndexError) -> [SearchHit] {
     var scratch = SearchScratch(for: self)
     return try query.withUnsafeBufferPointer { buffer throws(IndexError) in
-      try search(buffer, options, scratch: &scratch) { $0.copied() }
+      try search(buffer, options, matching: program, scratch: &scratch) { $0.copied() }
     }
   }
 
-  private func answer<R>(
+  /// Answers a search. The query stands in the scratch, prepared, and the version is pinned.
+  func answer<R>(
     _ options: SearchOptions, excluding excluded: ExcludedRow?, version: UInt64,
     _ scratch: inout SearchScratch, _ body: (SearchHits) -> R
   ) -> R {
@@ -82,9 +97,9 @@ extension HNSWIndex {
     if !isExact {
       // Nodes that this reader does not see are rare; the careful walk is only for them.
       let careful = hiddenNodes.load(ordering: .acquiring) > 0
-      walk(rule, visible: version, version: careful ? version : nil, absent: absent, &scratch)
+      walk(rule, visible: version, careful: careful, absent: absent, &scratch)
       if !collect(options.k, excluding: excluded, version: version, &scratch) && !careful {
-        walk(rule, visible: version, version: version, absent: absent, &scratch)
+        walk(rule, visible: version, careful: true, absent: absent, &scratch)
         _ = collect(options.k, excluding: excluded, version: version, &scratch)
       }
       let owed = min(options.k, live - (excluded == nil ? 0 : 1))
@@ -98,22 +113,35 @@ extension HNSWIndex {
       SearchHits(
         store: store, slots: UnsafePointer(scratch.hitSlots), distances: UnsafePointer(scratch.hitDistances),
         count: scratch.hitCount, distancesComputed: scratch.distancesComputed, effort: scratch.nodesExpanded,
-        isExact: isExact))
+        isExact: isExact, filter: nil))
   }
 
-  /// - visible: the version of this search; `version`: the same where the walk must look who is visible.
+  /// - visible: the version of this search.
+  /// - careful: whether the walk must look who is visible.
   /// - absent: a node that is walked around.
   private func walk(
-    _ rule: StopRule, visible: UInt64, version: UInt64?, absent: UInt32?, _ scratch: inout SearchScratch
+    _ rule: StopRule, visible version: UInt64, careful: Bool, absent: UInt32?, _ scratch: inout SearchScratch
+  ) {
+    walk(
+      rule, admitting: VisibleRows(store: store, version: careful ? version : nil),
+      fresh: VisibleRows(store: store, version: version), absent: absent, &scratch)
+  }
+
+  /// - admission: which linked rows may be results; `fresh`: which of the tail.
+  @inline(__always)
+  func walk(
+    _ rule: StopRule, admitting admission: some Admission, fresh: some Admission, absent: UInt32?,
+    _ scratch: inout SearchScratch
   ) {
     let traversal = traversal
     traversal.begin(rule, &scratch)
     if let absent { _ = scratch.visited.insert(absent) }
-    traversal.searchTail(tail, query: scratch.walkQuery, rule: rule, version: visible, &scratch)
+    traversal.searchTail(tail, query: scratch.walkQuery, rule: rule, admitting: fresh, &scratch)
     var start = Graph.none
     if let entry = graph.entryPoint() {
       start = traversal.descend(to: 0, from: entry, query: scratch.walkQuery, &scratch)
-      traversal.continueLayer(0, from: start, query: scratch.walkQuery, rule: rule, version: version, &scratch)
+      traversal.continueLayer(
+        0, from: start, query: scratch.walkQuery, rule: rule, admitting: admission, &scratch)
     }
     for i in 0..<scratch.fresh.count {
       let candidate = scratch.fresh.entry(at: i)
@@ -125,8 +153,8 @@ extension HNSWIndex {
     if store.rescores { rescore(min(scratch.nearest.count, StopRule.scored(results: rule.results)), &scratch) }
   }
 
-  /// Scores what a walk on codes found with the fine rows.
-  private func rescore(_ count: Int, _ scratch: inout SearchScratch) {
+  /// Scores what was found by codes with the fine rows.
+  func rescore(_ count: Int, _ scratch: inout SearchScratch) {
     scratch.reserveHits(count)
     for i in 0..<count {
       let slot = scratch.nearest.slot(at: i)
@@ -139,7 +167,7 @@ extension HNSWIndex {
 
   /// Takes the nearest `k` visible rows from the list.
   /// - Returns: false when it met rows that are not visible, which may have kept others out of the list.
-  private func collect(
+  func collect(
     _ k: Int, excluding excluded: ExcludedRow?, version: UInt64, _ scratch: inout SearchScratch
   ) -> Bool {
     scratch.reserveHits(min(k, scratch.nearest.count))
@@ -161,7 +189,7 @@ extension HNSWIndex {
 }
 
 /// The row that a search near it leaves out.
-private struct ExcludedRow {
+struct ExcludedRow {
   /// Where the row stands now.
   let slot: UInt32
   /// The row's id, where it was replaced after the search's version: the search then sees an older slot of the same id.

@@ -14,7 +14,9 @@ public struct SearchOptions: Hashable, Sendable {
   public var effort: Int
   /// For those who measure: the stop rule's reach, in the place of both.
   package var reach: SearchReach?
-  /// Whether to scan every row instead of walking the graph.
+  /// For those who measure: what a filtered search does, in the place of what would be chosen.
+  package var filterPlan: FilterReceipt.Plan?
+  /// Whether to scan every row instead of walking the graph; under a filter, every row that matches.
   public var exact: Bool
   /// Whether a search near a row may return that row.
   public var includesSelf: Bool
@@ -71,8 +73,10 @@ public struct SearchHits {
   public let distancesComputed: Int
   /// How many nodes the walk expanded: what it would take as ef, roughly. 0 where there was none.
   public let effort: Int
-  /// Whether every row was scanned.
+  /// Whether every row, or under a filter every row that matches, was scored as answers are.
   public let isExact: Bool
+  /// How a filtered search went; nil where there was no filter.
+  public let filter: FilterReceipt?
 
   /// pgvector's value of the metric.
   public func distance(at index: Int) -> Float {
@@ -84,6 +88,27 @@ public struct SearchHits {
     precondition(index >= 0 && index < count, "a result's index must be below the count")
     return store.ids[slots[index]]
   }
+}
+
+/// How a filtered search found its answer.
+public struct FilterReceipt: Hashable, Sendable {
+  public enum Plan: Hashable, Sendable {
+    /// No row matches.
+    case nothingMatches
+    /// All matching rows were scored as answers are: nothing can be missing.
+    case exactScan
+    /// All matching rows were scored by their codes, and the nearest of them again as answers are.
+    case codeScan
+    /// The graph was walked, and rows that do not match were left out of the answer.
+    case walk
+    /// A walk would have cost more than a scan, or found too little, so a scan came after it.
+    case walkThenScan
+  }
+
+  /// Rows that the filter is TRUE of, exactly; the row that a search near it leaves out may be among them. Where they are fewer
+  /// than `k`, all of them are the answer.
+  public let matchingRows: Int
+  public let plan: Plan
 }
 
 /// One result, copied out.

@@ -1,6 +1,6 @@
 // What one search thread owns: everything a search writes, allocated once, so that a warmed search allocates nothing.
 //
-// May use: NearestList, Frontier, VisitedSet, ReaderPins, Scorer.
+// May use: NearestList, Frontier, VisitedSet, FilterScratch, RetrievalScratch, ReaderPins, Scorer.
 
 internal import CVectorKernels
 
@@ -11,6 +11,10 @@ public struct SearchScratch: ~Copyable {
   var fresh: NearestList
   var frontier: Frontier
   var visited: VisitedSet
+  /// What filters need; nil until there was one.
+  private var filter: FilterScratch?
+  /// What retrievals need; nil until there was one.
+  var retrieval: RetrievalScratch?
   let pins: ReaderPins
   let pin: ReaderPins.Pin
   /// `[width]`, 64-byte aligned, zero from the dimension on: the vector that is searched for, turned as rows are.
@@ -87,6 +91,19 @@ public struct SearchScratch: ~Copyable {
   func prepareQueries(inverseLength: Float, _ store: VectorStore) {
     store.walking.prepare(vector, inverseLength: inverseLength, codes: codes, into: walkQuery)
     store.answering.prepare(vector, inverseLength: inverseLength, codes: codes, into: answerQuery)
+  }
+
+  /// The rows that can be seen at `version` and of which a filter is TRUE; valid until the next search.
+  mutating func matches(_ program: FilterProgram, in index: HNSWIndex, version: UInt64) -> MatchSet {
+    if filter == nil { filter = FilterScratch() }
+    // It is there since the line above.
+    return index.matching(program, version: version, into: &filter!)
+  }
+
+  /// The same rows as a bit a slot.
+  mutating func mask(of matches: MatchSet) -> SlotMask {
+    // It is there: the matches are its.
+    filter!.mask(of: matches)
   }
 
   /// Makes room for `count` results. Allocates only when there are more than ever before.

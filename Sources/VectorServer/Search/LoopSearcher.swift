@@ -16,6 +16,14 @@ final class LoopSearcher {
   /// meanwhile. At the limit (ef 256, 384 dimensions, 60,605 and 86,694 rows, AVX2) a search takes 0.36 to 0.47 ms.
   private static let effortTimesDimensionMax = 100_000
   private static let resultsMax = 1_000
+  /// Where there is a filter, how many rows match is not known before it has run over them, and in the worst case all of them are
+  /// scored after a walk that was given up. So all of them, rows × dimension, must be about what a walk at the limit above scores:
+  /// 16 neighbours, M, for each candidate, and half of that.
+  private static let rowsTimesDimensionMax = 8 * effortTimesDimensionMax
+  /// A filter's pass takes up to 4 ns a row (docs/decisions/0013-attributes.md), as long as a row of so many dimensions.
+  private static let filterDimensionMin = 16
+  /// A filter so short is read and compiled in microseconds.
+  private static let filterBytesMax = 1_024
 
   private var runner: RequestRunner
   private let catalog: CollectionCatalog
@@ -34,15 +42,26 @@ final class LoopSearcher {
     return runner.reply(to: task)
   }
 
-  private func isSmall(_ work: SearchWork) -> Bool {
+  /// Whether a search is one small thing, whatever the collection holds.
+  func isSmall(_ work: SearchWork) -> Bool {
     guard case .search(let request) = work, request.vectors.count == 1, !request.isExact,
-      request.k <= Self.resultsMax, let configuration = catalog[request.collection]?.index.configuration
+      let index = catalog[request.collection]?.index
     else { return false }
+    let modifiers = request.modifiers
+    let results = request.k + modifiers.offset
+    // Groups and diversity look at many more rows than come back.
+    guard results <= Self.resultsMax, modifiers.grouping == nil, modifiers.diversity == nil else { return false }
+    let dimension = index.configuration.dimension
+    if let filter = modifiers.filter(of: 0) {
+      guard filter.byteCount <= Self.filterBytesMax,
+        index.count * max(dimension, Self.filterDimensionMin) <= Self.rowsTimesDimensionMax
+      else { return false }
+    }
+    let target = request.recallTarget.map { Float($0.share) }
     let effort =
       request.effort == 0
-      ? configuration.expectedEffort(results: request.k, recallTarget: request.recallTarget.map { Float($0.share) })
-      : max(request.k, request.effort)
-    return effort * configuration.dimension <= Self.effortTimesDimensionMax
+      ? index.configuration.expectedEffort(results: results, recallTarget: target) : max(results, request.effort)
+    return effort * dimension <= Self.effortTimesDimensionMax
   }
 }
 

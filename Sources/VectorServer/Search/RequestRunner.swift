@@ -37,8 +37,11 @@ struct RequestRunner: ~Copyable {
         switch task.request {
         case .search(let request): try search(request, task, collection)
         case .searchByID(let request): try search(request, task, collection)
+        case .searchLike(let request): try search(request, task, collection)
         case .fetch(let request): try fetch(request, task, collection)
         case .statistics: StatisticsReply(collection.statistics()).frame(requestID: task.requestID)
+        case .describe:
+          Described(attributes: collection.index.configuration.attributes).frame(requestID: task.requestID)
         }
       try task.checkWanted()
       return frame
@@ -61,20 +64,23 @@ struct RequestRunner: ~Copyable {
         .dimensionMismatch,
         "the queries have \(vectors.dimension) dimensions; collection \"\(collection.name)\" has \(dimension)")
     }
-    let options = SearchOptions(
-      k: request.k, recallTarget: request.recallTarget.map { Float($0.share) }, effort: request.effort,
-      exact: request.isExact)
-    try beginReply(task, collection, queryCount: vectors.count, resultsPerQuery: min(request.k, index.count))
+    let options = RetrievalOptions(
+      SearchOptions(
+        k: request.k, recallTarget: request.recallTarget.map { Float($0.share) }, effort: request.effort,
+        exact: request.isExact), request.modifiers)
+    try beginReply(task, collection, request.modifiers, k: request.k, queryCount: vectors.count, findable: index.count)
     if query.count != dimension { query = [Float](repeating: 0, count: dimension) }
 
+    var filters = RequestFilters(of: request.modifiers, for: index)
     let entry = scratches.entry(for: index)
     var distances = 0
     for i in 0..<vectors.count {
       if i > 0 { try task.checkWanted() }
+      let program = try filters.program(ofQuery: i)
       query.withUnsafeMutableBufferPointer { vectors.copy(i, into: $0) }
       do throws(IndexError) {
         // Valid for the call: `query` is not touched while it is searched for.
-        distances += try Self.search(index, query, options, entry, &encoder)
+        distances += try Self.search(index, query, options, program, entry, request.modifiers, &encoder)
       } catch {
         throw WireError(error, of: "query \(i)")
       }
@@ -85,11 +91,13 @@ struct RequestRunner: ~Copyable {
   }
 
   private static func search(
-    _ index: HNSWIndex, _ query: [Float], _ options: SearchOptions, _ entry: ScratchCache.Entry,
-    _ encoder: inout SearchReplyEncoder
+    _ index: HNSWIndex, _ query: [Float], _ options: RetrievalOptions, _ program: FilterProgram?,
+    _ entry: ScratchCache.Entry, _ modifiers: SearchModifiers, _ encoder: inout SearchReplyEncoder
   ) throws(IndexError) -> Int {
     try query.withUnsafeBufferPointer { query throws(IndexError) in
-      try index.search(query, options, scratch: &entry.scratch) { write($0, &encoder) }
+      try index.retrieve(query, options, matching: program, scratch: &entry.scratch) {
+        write($0, of: index, options, program, modifiers, &encoder)
+      }
     }
   }
 
@@ -98,19 +106,24 @@ struct RequestRunner: ~Copyable {
   ) throws(WireError) -> ByteBuffer {
     let index = collection.index
     try checkKinds(request.ids, collection)
-    let options = SearchOptions(
-      k: request.k, recallTarget: request.recallTarget.map { Float($0.share) }, effort: request.effort,
-      exact: request.isExact, includesSelf: request.includesSelf)
+    let options = RetrievalOptions(
+      SearchOptions(
+        k: request.k, recallTarget: request.recallTarget.map { Float($0.share) }, effort: request.effort,
+        exact: request.isExact, includesSelf: request.includesSelf), request.modifiers)
     let findable = request.includesSelf ? index.count : max(0, index.count - 1)
-    try beginReply(task, collection, queryCount: request.ids.count, resultsPerQuery: min(request.k, findable))
+    try beginReply(task, collection, request.modifiers, k: request.k, queryCount: request.ids.count, findable: findable)
 
+    var filters = RequestFilters(of: request.modifiers, for: index)
     let entry = scratches.entry(for: index)
     var distances = 0
     for (i, id) in request.ids.enumerated() {
       if i > 0 { try task.checkWanted() }
+      let program = try filters.program(ofQuery: i)
       let computed: Int?
       do throws(IndexError) {
-        computed = try Self.search(index, near: id, options, entry, &encoder)
+        computed = try index.retrieve(near: id, options, matching: program, scratch: &entry.scratch) {
+          Self.write($0, of: index, options, program, request.modifiers, &encoder)
+        }
       } catch {
         throw WireError(error, of: "id \(i)")
       }
@@ -125,32 +138,67 @@ struct RequestRunner: ~Copyable {
     return encoder.finish()
   }
 
-  private static func search(
-    _ index: HNSWIndex, near id: RecordID, _ options: SearchOptions, _ entry: ScratchCache.Entry,
-    _ encoder: inout SearchReplyEncoder
-  ) throws(IndexError) -> Int? {
-    try index.search(near: id, options, scratch: &entry.scratch) { write($0, &encoder) }
+  private mutating func search(
+    _ request: SearchLikeRequest, _ task: SearchTask, _ collection: Collection
+  ) throws(WireError) -> ByteBuffer {
+    let index = collection.index
+    try checkKinds(request.positives + request.negatives, collection)
+    let options = RetrievalOptions(
+      SearchOptions(
+        k: request.k, recallTarget: request.recallTarget.map { Float($0.share) }, effort: request.effort,
+        exact: request.isExact, includesSelf: request.includesSelf), request.modifiers)
+    try beginReply(task, collection, request.modifiers, k: request.k, queryCount: 1, findable: index.count)
+    var filters = RequestFilters(of: request.modifiers, for: index)
+    let program = try filters.program(ofQuery: 0)
+    let entry = scratches.entry(for: index)
+    let distances: Int
+    do throws(IndexError) {
+      distances = try index.retrieve(
+        like: request.positives, unlike: request.negatives, options, matching: program, scratch: &entry.scratch
+      ) {
+        Self.write($0, of: index, options, program, request.modifiers, &encoder)
+      }
+    } catch {
+      throw WireError(error, of: "the examples")
+    }
+    try checkLength()
+    collection.countQueries(1, distances: distances)
+    return encoder.finish()
   }
 
   /// Writes the hits of one query while they are pinned.
   /// - Returns: how many distances they took.
-  private static func write(_ hits: SearchHits, _ encoder: inout SearchReplyEncoder) -> Int {
-    for i in 0..<hits.count { encoder.append(hits.id(at: i), distance: hits.distance(at: i)) }
-    encoder.endQuery(distancesComputed: hits.distancesComputed, isExact: hits.isExact)
+  private static func write(
+    _ hits: RetrievalHits, of index: HNSWIndex, _ options: RetrievalOptions, _ program: FilterProgram?,
+    _ modifiers: SearchModifiers, _ encoder: inout SearchReplyEncoder
+  ) -> Int {
+    let isGrouped = options.grouping != nil
+    for i in 0..<hits.count {
+      encoder.append(
+        hits.id(at: i), distance: hits.distance(at: i), group: isGrouped ? UInt32(hits.group(at: i)) : nil)
+    }
+    encoder.endQuery(
+      QueryReceipt(hits),
+      explanation: modifiers.explains ? Explanation(hits, of: index, options, program).text : nil)
     return hits.distancesComputed
   }
 
   /// Starts the reply, unless it is sure to be too long: then no search is begun for it.
+  /// - findable: the most rows that a query can find without a filter.
   private mutating func beginReply(
-    _ task: SearchTask, _ collection: Collection, queryCount: Int, resultsPerQuery: Int
+    _ task: SearchTask, _ collection: Collection, _ modifiers: SearchModifiers, k: Int, queryCount: Int, findable: Int
   ) throws(WireError) {
     let kind = collection.index.configuration.recordIDKind
+    let parts = modifiers.replyParts
+    let expected = queryCount * min(modifiers.resultsMax(k: k), findable)
+    // A filter, a limit and so on may leave as little as nothing.
+    let least = modifiers.isEmpty ? expected : 0
     let bytes = SearchReplyEncoder.bodyBytesMin(
-      queryCount: queryCount, resultCount: queryCount * resultsPerQuery, recordIDKind: kind)
+      queryCount: queryCount, resultCount: least, recordIDKind: kind, parts: parts)
     guard bytes <= frameBytesMax else { throw replyTooLarge }
     encoder.begin(
       requestID: task.requestID, position: collection.position, recordIDKind: kind, queryCount: queryCount,
-      resultsExpected: queryCount * resultsPerQuery, bodyBytesMax: frameBytesMax)
+      parts: parts, resultsExpected: expected, bodyBytesMax: frameBytesMax)
   }
 
   private func checkLength() throws(WireError) {
@@ -206,6 +254,12 @@ extension WireError {
       case .invalidRecallTarget: .invalidRecallTarget
       case .tooFewQueries: .invalidCount
       case .recordIDMismatch: .recordIDMismatch
+      case .unknownRecord: .unknownRecord
+      case .unknownAttribute: .unknownAttribute
+      case .filterTypeMismatch: .filterTypeMismatch
+      case .orderRefused: .orderRefused
+      case .invalidFilter: .invalidFilter
+      case .invalidRetrieval: .invalidOption
       case .cancelled: .cancelled
       default: .internal
       }

@@ -3,15 +3,18 @@
 // May use: VectorWire.
 
 import NIOCore
+import VectorIndex
 import VectorWire
 
 /// A request for a search thread.
 enum SearchWork: Sendable {
   case search(SearchRequest)
   case searchByID(SearchByIDRequest)
+  case searchLike(SearchLikeRequest)
   case fetch(FetchRequest)
   /// Waits for the writer of an index, so it is no work for an event loop.
   case statistics(StatisticsRequest)
+  case describe(DescribeRequest)
 
   /// Reads a body and holds its numbers against the limits.
   init(_ kind: MessageKind, decoding body: ByteBuffer, limits: WireLimits) throws(WireError) {
@@ -19,17 +22,31 @@ enum SearchWork: Sendable {
     case .search:
       let request = try SearchRequest(decoding: body)
       try Self.check(k: request.k, effort: request.effort, count: request.vectors.count, limits)
+      try Self.check(request.modifiers, k: request.k, limits)
       self = .search(request)
     case .searchByID:
       let request = try SearchByIDRequest(decoding: body)
       try Self.check(k: request.k, effort: request.effort, count: request.ids.count, limits)
+      try Self.check(request.modifiers, k: request.k, limits)
       self = .searchByID(request)
+    case .searchLike:
+      let request = try SearchLikeRequest(decoding: body)
+      let count = request.positives.count + request.negatives.count
+      try Self.check(k: request.k, effort: request.effort, count: count, limits)
+      guard !request.positives.isEmpty else {
+        throw WireError(
+          .invalidCount, "a search by examples has at least one row to be like, not only rows to be unlike")
+      }
+      try Self.check(request.modifiers, k: request.k, limits)
+      self = .searchLike(request)
     case .fetch:
       let request = try FetchRequest(decoding: body)
       try Self.check(count: request.ids.count, limits)
       self = .fetch(request)
     case .statistics:
       self = .statistics(try StatisticsRequest(decoding: body))
+    case .describe:
+      self = .describe(try DescribeRequest(decoding: body))
     default:
       throw WireError(.unknownKind, "frames of kind \(kind) are no work for a search thread")
     }
@@ -39,26 +56,34 @@ enum SearchWork: Sendable {
     switch self {
     case .search(let request): request.collection
     case .searchByID(let request): request.collection
+    case .searchLike(let request): request.collection
     case .fetch(let request): request.collection
     case .statistics(let request): request.collection
+    case .describe(let request): request.collection
     }
   }
 
-  /// About how long the reply will be, before the collection is known: ids count as UUIDs, and a fetched vector as one
-  /// of 1,024 dimensions.
+  /// About how long the reply will be, before the collection is known: ids count as UUIDs, a fetched vector as one of 1,024
+  /// dimensions, and an explanation as long as it may be.
   var replyBytesExpected: Int {
     switch self {
-    case .search(let request):
-      SearchReplyEncoder.bodyBytesMin(
-        queryCount: request.vectors.count, resultCount: request.vectors.count * request.k, recordIDKind: .uuid)
-    case .searchByID(let request):
-      SearchReplyEncoder.bodyBytesMin(
-        queryCount: request.ids.count, resultCount: request.ids.count * request.k, recordIDKind: .uuid)
+    case .search(let request): Self.replyBytes(request.vectors.count, request.k, request.modifiers)
+    case .searchByID(let request): Self.replyBytes(request.ids.count, request.k, request.modifiers)
+    case .searchLike(let request): Self.replyBytes(1, request.k, request.modifiers)
     case .fetch(let request):
       Fetched.bodyBytes(
         idCount: request.ids.count, foundCount: request.ids.count, dimension: request.wantsVectors ? 1_024 : 0)
     case .statistics: 1_024
+    case .describe: AttributeSchema.columnsMax * (AttributeSchema.nameBytesMax + 6)
     }
+  }
+
+  private static func replyBytes(_ queryCount: Int, _ k: Int, _ modifiers: SearchModifiers) -> Int {
+    let explanations = modifiers.explains ? queryCount * WireProtocol.explanationBytesMax : 0
+    return explanations
+      + SearchReplyEncoder.bodyBytesMin(
+        queryCount: queryCount, resultCount: queryCount * modifiers.resultsMax(k: k), recordIDKind: .uuid,
+        parts: modifiers.replyParts)
   }
 
   private static func check(k: Int, effort: Int, count: Int, _ limits: WireLimits) throws(WireError) {
@@ -76,5 +101,31 @@ enum SearchWork: Sendable {
       throw WireError(
         .invalidCount, "a request has from 1 to \(limits.queriesMax) queries or ids, not \(count): split it")
     }
+  }
+
+  /// Holds what a query may find and return against the limits; whether the options make sense is the index's to say.
+  private static func check(_ modifiers: SearchModifiers, k: Int, _ limits: WireLimits) throws(WireError) {
+    guard k + modifiers.offset <= limits.kMax else {
+      throw WireError(
+        .invalidOption,
+        "a k of \(k) and an offset of \(modifiers.offset) are over \(limits.kMax) together: no search looks farther")
+    }
+    guard modifiers.resultsMax(k: k) <= limits.kMax else {
+      throw WireError(
+        .invalidOption,
+        "\(k) groups of \(modifiers.resultsMax(k: 1)) results are over \(limits.kMax) results: ask for fewer of either")
+    }
+  }
+}
+
+extension SearchModifiers {
+  /// The most results of a query.
+  func resultsMax(k: Int) -> Int { k * (grouping?.perGroup ?? 1) }
+
+  var replyParts: SearchReply.Parts {
+    var parts: SearchReply.Parts = []
+    if grouping != nil { parts.insert(.groups) }
+    if explains { parts.insert(.explanations) }
+    return parts
   }
 }

@@ -1,15 +1,16 @@
-// SearchReply: the answer to Search and SearchByID, as a client reads it.
+// SearchReply: the answer to Search, SearchByID and SearchLike, as a client reads it.
 // A server writes it with SearchReplyEncoder, result by result.
 //
 //      0  position           24 bytes
 //     24  u32 queryCount
 //     28  u32 resultCount
-//     32  u8  recordIDKind, 7 zeros
-//     40  receipts           queryCount × (u32 results, u32 distances, u32 flags)
-//         padding to 8
+//     32  u8  recordIDKind, u8 parts (bit 0: groups, bit 1: explanations), 6 zeros
+//     40  receipts           queryCount × 24 bytes: QueryReceipt
 //         ids                resultCount × (i64 | 16 bytes | recordID)
 //         padding to 8
 //         distances          resultCount × f32
+//         groups             resultCount × u32, if there are some
+//         explanations       queryCount × string, if there are some
 //
 // May use: NIOCore's ByteBuffer.
 
@@ -21,51 +22,69 @@ public struct SearchResult: Hashable, Sendable {
   public var id: RecordID
   /// In the collection's metric; pgvector's value.
   public var distance: Float
+  /// The number of its group, counted from 0 in each query; nil where there are no groups.
+  public var group: UInt32?
 
-  public init(id: RecordID, distance: Float) {
+  public init(id: RecordID, distance: Float, group: UInt32? = nil) {
     self.id = id
     self.distance = distance
+    self.group = group
   }
 }
 
 /// The answer to one query.
 public struct QueryAnswer: Hashable, Sendable {
-  /// In ascending order of their distances.
+  /// Nearest first, but for groups, which stand one after the other, and for a diverse answer, which is in the order of the choice.
   public var results: [SearchResult]
-  /// How many distances were computed for it.
-  public var distancesComputed: UInt32
-  public var isExact: Bool
+  public var receipt: QueryReceipt
+  /// How it was found, in words; nil where nobody asked.
+  public var explanation: String?
 
-  public init(results: [SearchResult], distancesComputed: UInt32, isExact: Bool) {
+  public init(results: [SearchResult], receipt: QueryReceipt, explanation: String? = nil) {
     self.results = results
-    self.distancesComputed = distancesComputed
-    self.isExact = isExact
+    self.receipt = receipt
+    self.explanation = explanation
   }
+
+  /// How many distances were computed for it.
+  public var distancesComputed: UInt32 { receipt.distancesComputed }
+  public var isExact: Bool { receipt.isExact }
 }
 
 /// The answers to all queries of one request, in its order.
 public struct SearchReply: WireMessage, Hashable {
   public static let kind = MessageKind.searchReply
 
+  /// What a reply has beside ids and distances.
+  public struct Parts: OptionSet, Hashable, Sendable {
+    public let rawValue: UInt8
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    public static let groups = Parts(rawValue: 1)
+    public static let explanations = Parts(rawValue: 2)
+    static let known: Parts = [.groups, .explanations]
+  }
+
   public let position: Position
   public let recordIDKind: RecordIDKind
+  public let parts: Parts
   public let answers: [QueryAnswer]
 
-  /// - Precondition: every id is of `recordIDKind`.
-  public init(position: Position, recordIDKind: RecordIDKind, answers: [QueryAnswer]) {
+  /// - Precondition: every id is of `recordIDKind`; results have groups and answers have explanations as `parts` says.
+  public init(position: Position, recordIDKind: RecordIDKind, parts: Parts = [], answers: [QueryAnswer]) {
     self.position = position
     self.recordIDKind = recordIDKind
+    self.parts = parts
     self.answers = answers
   }
 
-  static let receiptBytes = 12
-
   public func encode(into buffer: inout ByteBuffer) {
     var encoder = SearchReplyEncoder()
-    encoder.begin(requestID: 0, position: position, recordIDKind: recordIDKind, queryCount: answers.count)
+    encoder.begin(
+      requestID: 0, position: position, recordIDKind: recordIDKind, queryCount: answers.count, parts: parts)
     for answer in answers {
-      for result in answer.results { encoder.append(result.id, distance: result.distance) }
-      encoder.endQuery(distancesComputed: Int(answer.distancesComputed), isExact: answer.isExact)
+      for result in answer.results { encoder.append(result.id, distance: result.distance, group: result.group) }
+      encoder.endQuery(answer.receipt, explanation: answer.explanation)
     }
     var frame = encoder.finish()
     frame.moveReaderIndex(forwardBy: WireProtocol.headerBytes)
@@ -78,11 +97,14 @@ public struct SearchReply: WireMessage, Hashable {
     let queryCount = try reader.count("queryCount")
     let resultCount = try reader.count("resultCount")
     recordIDKind = try reader.recordIDKind()
-    try reader.zero(UInt8.self)
+    parts = Parts(rawValue: try reader.integer("parts"))
+    guard Parts.known.isSuperset(of: parts) else {
+      throw WireError(.unsupportedOption, "a reply's parts \(parts.rawValue) are not known here")
+    }
     try reader.zero(UInt16.self)
     try reader.zero(UInt32.self)
 
-    guard queryCount <= reader.remainingBytes / Self.receiptBytes else {
+    guard queryCount <= reader.remainingBytes / QueryReceipt.encodedBytes else {
       throw BodyReader.malformed("the body is too short for \(queryCount) queries")
     }
     var answers: [QueryAnswer] = []
@@ -90,16 +112,13 @@ public struct SearchReply: WireMessage, Hashable {
     var counts: [Int] = []
     counts.reserveCapacity(queryCount)
     for _ in 0..<queryCount {
-      counts.append(try reader.count("results"))
-      let distances: UInt32 = try reader.integer("distances")
-      let flags: UInt32 = try reader.integer("flags")
-      guard flags <= 1 else { throw WireError(.unsupportedOption, "a receipt's flags \(flags) are not known here") }
-      answers.append(QueryAnswer(results: [], distancesComputed: distances, isExact: flags == 1))
+      let (results, receipt) = try reader.receipt()
+      counts.append(results)
+      answers.append(QueryAnswer(results: [], receipt: receipt))
     }
     guard counts.reduce(0, +) == resultCount else {
       throw BodyReader.malformed("the receipts do not add up to \(resultCount) results")
     }
-    try reader.padding()
 
     // A result takes at least 3 + 4 bytes: an empty text and its distance.
     guard resultCount <= reader.remainingBytes / 7 else {
@@ -115,6 +134,17 @@ public struct SearchReply: WireMessage, Hashable {
     for query in 0..<queryCount {
       for i in 0..<counts[query] {
         answers[query].results[i].distance = Float(bitPattern: try reader.integer("distance"))
+      }
+    }
+    if parts.contains(.groups) {
+      for query in 0..<queryCount {
+        for i in 0..<counts[query] { answers[query].results[i].group = try reader.integer("group") }
+      }
+    }
+    if parts.contains(.explanations) {
+      for query in 0..<queryCount {
+        answers[query].explanation = try reader.string(
+          "explanation", bytesMax: WireProtocol.explanationBytesMax)
       }
     }
     try reader.end()

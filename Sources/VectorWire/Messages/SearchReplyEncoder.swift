@@ -14,8 +14,12 @@ import VectorIndex
 /// Allocates the frame once a request (its length is foreseen for int64 and uuid ids) and nothing a result.
 public struct SearchReplyEncoder {
   private var frame = ByteBuffer()
-  /// Distances stand behind all ids, so they wait here.
+  /// Distances stand behind all ids, and groups behind those, so they wait here.
   private var distances: [Float] = []
+  private var groups: [UInt32] = []
+  private var explanations: [String] = []
+  private var explanationBytes = 0
+  private var parts = SearchReply.Parts()
   private var recordIDKind = RecordIDKind.int64
   private var queryCount = 0
   private var queriesEnded = 0
@@ -30,7 +34,9 @@ public struct SearchReplyEncoder {
   private static let receiptsStart = bodyStart + 40
 
   /// The fewest bytes that the body of a reply has.
-  public static func bodyBytesMin(queryCount: Int, resultCount: Int, recordIDKind: RecordIDKind) -> Int {
+  public static func bodyBytesMin(
+    queryCount: Int, resultCount: Int, recordIDKind: RecordIDKind, parts: SearchReply.Parts = []
+  ) -> Int {
     let idBytes =
       switch recordIDKind {
       case .int64: 8
@@ -38,40 +44,47 @@ public struct SearchReplyEncoder {
       case .text: 3
       case .composite: 5
       }
-    return 40 + queryCount * SearchReply.receiptBytes + resultCount * (idBytes + 4)
+    let queryBytes = QueryReceipt.encodedBytes + (parts.contains(.explanations) ? 2 : 0)
+    return 40 + queryCount * queryBytes + resultCount * (idBytes + 4 + (parts.contains(.groups) ? 4 : 0))
   }
 
   /// Starts a reply.
   /// - Parameters:
-  ///   - queryCount: how often ``endQuery(distancesComputed:isExact:)`` will be called.
+  ///   - queryCount: how often ``endQuery(_:explanation:)`` will be called.
+  ///   - parts: what results and queries will have beside ids, distances and receipts.
   ///   - resultsExpected: of all queries together; what the frame's memory is sized for.
   ///   - bodyBytesMax: the limit in force.
   public mutating func begin(
-    requestID: UInt32, position: Position, recordIDKind: RecordIDKind, queryCount: Int, resultsExpected: Int = 0,
-    bodyBytesMax: Int = Int(UInt32.max), allocator: ByteBufferAllocator = ByteBufferAllocator()
+    requestID: UInt32, position: Position, recordIDKind: RecordIDKind, queryCount: Int,
+    parts: SearchReply.Parts = [], resultsExpected: Int = 0, bodyBytesMax: Int = Int(UInt32.max),
+    allocator: ByteBufferAllocator = ByteBufferAllocator()
   ) {
     self.recordIDKind = recordIDKind
     self.queryCount = queryCount
+    self.parts = parts
     self.bodyBytesMax = bodyBytesMax
     queriesEnded = 0
     resultsBeforeQuery = 0
     isTooLarge = false
     distances.removeAll(keepingCapacity: true)
+    groups.removeAll(keepingCapacity: true)
+    explanations = []
+    explanationBytes = 0
 
     let expected = Self.bodyBytesMin(
-      queryCount: queryCount, resultCount: resultsExpected, recordIDKind: recordIDKind)
+      queryCount: queryCount, resultCount: resultsExpected, recordIDKind: recordIDKind, parts: parts)
     frame = allocator.buffer(capacity: Self.bodyStart + min(expected, bodyBytesMax) + 16)
     FrameHeader(kind: SearchReply.kind, bodyLength: 0, requestID: requestID).encode(into: &frame)
     frame.writeField(position)
     frame.writeMultipleIntegers(
-      UInt32(queryCount), 0 as UInt32, recordIDKind.rawValue, 0 as UInt8, 0 as UInt16, 0 as UInt32, endianness: .little)
-    frame.writeRepeatingByte(0, count: queryCount * SearchReply.receiptBytes)
-    frame.writePadding(from: Self.bodyStart)
+      UInt32(queryCount), 0 as UInt32, recordIDKind.rawValue, parts.rawValue, 0 as UInt16, 0 as UInt32,
+      endianness: .little)
+    frame.writeRepeatingByte(0, count: queryCount * QueryReceipt.encodedBytes)
   }
 
   /// Adds a result to the query at hand.
-  /// - Precondition: `id` is of the kind given to `begin`.
-  public mutating func append(_ id: RecordID, distance: Float) {
+  /// - Precondition: `id` is of the kind given to `begin`, and there is a group if its parts have them.
+  public mutating func append(_ id: RecordID, distance: Float, group: UInt32? = nil) {
     guard !isTooLarge else { return }
     switch (id, recordIDKind) {
     case (.int64(let value), .int64): frame.writeInteger(value, endianness: .little)
@@ -80,24 +93,33 @@ public struct SearchReplyEncoder {
     default: preconditionFailure("an id of kind \(id.kind) in a reply of kind \(recordIDKind)")
     }
     distances.append(distance)
+    if parts.contains(.groups) {
+      guard let group else { preconditionFailure("a result without a group in a grouped reply") }
+      groups.append(group)
+    }
     if bodyBytes > bodyBytesMax { isTooLarge = true }
   }
 
   /// Ends the query at hand and writes its receipt.
-  public mutating func endQuery(distancesComputed: Int, isExact: Bool) {
+  /// - Parameter explanation: cut to ``WireProtocol/explanationBytesMax``.
+  /// - Precondition: there is an explanation if the parts given to `begin` have them.
+  public mutating func endQuery(_ receipt: QueryReceipt, explanation: String? = nil) {
     precondition(queriesEnded < queryCount, "more queries than were announced")
-    let at = Self.receiptsStart + queriesEnded * SearchReply.receiptBytes
-    frame.setInteger(UInt32(distances.count - resultsBeforeQuery), at: at, endianness: .little)
-    frame.setInteger(UInt32(clamping: distancesComputed), at: at + 4, endianness: .little)
-    frame.setInteger(isExact ? 1 as UInt32 : 0, at: at + 8, endianness: .little)
+    let at = Self.receiptsStart + queriesEnded * QueryReceipt.encodedBytes
+    receipt.set(results: distances.count - resultsBeforeQuery, at: at, in: &frame)
     queriesEnded += 1
     resultsBeforeQuery = distances.count
+    guard parts.contains(.explanations) else { return }
+    guard let explanation else { preconditionFailure("a query without an explanation in a reply that has them") }
+    explanations.append(explanation.prefix(utf8BytesMax: WireProtocol.explanationBytesMax))
+    explanationBytes += 2 + explanations[explanations.count - 1].utf8.count
+    if bodyBytes > bodyBytesMax { isTooLarge = true }
   }
 
-  /// The body's length as it stands, with its distances.
+  /// The body's length as it stands, with all that is still to be written.
   private var bodyBytes: Int {
     let ids = frame.writerIndex - Self.bodyStart
-    return ids + paddingBytes(at: ids) + 4 * distances.count
+    return ids + paddingBytes(at: ids) + 4 * (distances.count + groups.count) + explanationBytes
   }
 
   /// The whole frame.
@@ -106,6 +128,8 @@ public struct SearchReplyEncoder {
     precondition(!isTooLarge && queriesEnded == queryCount, "the reply is not whole")
     frame.writePadding(from: Self.bodyStart)
     _ = distances.withUnsafeBytes { frame.writeBytes($0) }
+    _ = groups.withUnsafeBytes { frame.writeBytes($0) }
+    for explanation in explanations { frame.writeField(explanation) }
     frame.setInteger(UInt32(frame.writerIndex - Self.bodyStart), at: 0, endianness: .little)
     frame.setInteger(UInt32(distances.count), at: Self.bodyStart + 28, endianness: .little)
     let finished = frame

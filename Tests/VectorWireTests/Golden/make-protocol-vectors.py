@@ -185,12 +185,126 @@ add(
 )
 
 
+# Filters. A value is [type, value], a condition [name, …]; both stand in the fields so, too.
+VALUE_TYPES = {"null": 0, "bool": 1, "int64": 2, "float64": 3, "timestamp": 4, "uuid": 5, "keyword": 6}
+CONDITIONS = (
+    "always",
+    "comparison",
+    "isIn",
+    "between",
+    "isNull",
+    "contains",
+    "overlaps",
+    "anyEqual",
+    "hasPrefix",
+    "and",
+    "or",
+    "not",
+)
+COMPARISONS = {"=": 1, "<>": 2, "<": 3, "<=": 4, ">": 5, ">=": 6}
+
+
+def filter_value(value):
+    kind, content = value
+    tag = bytes([VALUE_TYPES[kind]])
+    if kind == "null":
+        return tag
+    if kind == "bool":
+        return tag + bytes([int(content)])
+    if kind in ("int64", "timestamp"):
+        return tag + struct.pack("<q", content)
+    if kind == "float64":
+        return tag + struct.pack("<d", content)
+    if kind == "uuid":
+        return tag + uuid.UUID(content).bytes
+    return tag + string(content)
+
+
+def filter_node(node):
+    name, *rest = node
+    tag = bytes([CONDITIONS.index(name) + 1])
+    if name == "always":
+        return tag + bytes([int(rest[0])])
+    if name == "comparison":
+        column, symbol, value = rest
+        return tag + bytes([COMPARISONS[symbol]]) + string(column) + filter_value(value)
+    if name in ("isIn", "contains", "overlaps"):
+        column, values = rest
+        return tag + string(column) + struct.pack("<I", len(values)) + b"".join(map(filter_value, values))
+    if name == "between":
+        return tag + string(rest[0]) + filter_value(rest[1]) + filter_value(rest[2])
+    if name == "isNull":
+        return tag + string(rest[0])
+    if name == "anyEqual":
+        return tag + string(rest[0]) + filter_value(rest[1])
+    if name == "hasPrefix":
+        return tag + string(rest[0]) + string(rest[1])
+    if name == "not":
+        return tag + filter_node(rest[0])
+    return tag + struct.pack("<H", len(rest[0])) + b"".join(map(filter_node, rest[0]))
+
+
+def wire_filter(value):
+    """A text or a tree; None: no filter for this query."""
+    if value is None:
+        return b""
+    return b"\x02" + value.encode() if isinstance(value, str) else b"\x01" + filter_node(value)
+
+
+def modifier(tag, content):
+    return struct.pack("<BBHI", tag, 0, 0, len(content)) + content
+
+
+def modifier_block(modifiers):
+    """`modifiers`: a dict as it stands in the fields; nothing for an empty one."""
+    if not modifiers:
+        return b""
+    parts = []
+    if "filter" in modifiers:
+        parts.append(modifier(1, wire_filter(modifiers["filter"])))
+    if "filters" in modifiers:
+        filters = [wire_filter(f) for f in modifiers["filters"]]
+        lengths = b"".join(struct.pack("<I", len(f)) for f in filters)
+        parts.append(modifier(2, lengths + b"".join(filters)))
+    if "distanceMax" in modifiers:
+        parts.append(modifier(3, struct.pack("<f", modifiers["distanceMax"])))
+    if "offset" in modifiers:
+        parts.append(modifier(4, struct.pack("<I", modifiers["offset"])))
+    if "grouping" in modifiers:
+        grouping = modifiers["grouping"]
+        parts.append(modifier(5, struct.pack("<I", grouping["perGroup"]) + string(grouping["attribute"])))
+    if "diversity" in modifiers:
+        diversity = modifiers["diversity"]
+        parts.append(modifier(6, struct.pack("<fI", diversity["lambda"], diversity["candidates"])))
+    if "explain" in modifiers:
+        parts.append(modifier(7, b""))
+    block = b"".join(parts)
+    return struct.pack("<I", len(block)) + block
+
+
+def with_modifiers(modifiers):
+    return {"modifiers": modifiers} if modifiers else {}
+
+
 # Search
-def search(name, request_id, k, ef, element_type, exact, vectors, collection, deadline=0, recall_target=0):
+def search(
+    name,
+    request_id,
+    k,
+    ef,
+    element_type,
+    exact,
+    vectors,
+    collection,
+    deadline=0,
+    recall_target=0,
+    modifiers=None,
+):
     """`recall_target`: in 1/10,000; 0 = none given, and then it is not among the fields."""
     dimension = len(vectors[0])
-    body = struct.pack("<IIBBHII", k, ef, element_type, int(exact), recall_target, dimension, len(vectors))
-    body += string(collection)
+    options = int(exact) | (4 if modifiers else 0)
+    body = struct.pack("<IIBBHII", k, ef, element_type, options, recall_target, dimension, len(vectors))
+    body += string(collection) + modifier_block(modifiers)
     for vector in vectors:
         body += struct.pack(f"<{dimension}{'f' if element_type == 1 else 'e'}", *vector)
     fields = {
@@ -202,7 +316,8 @@ def search(name, request_id, k, ef, element_type, exact, vectors, collection, de
         "queryCount": len(vectors),
         "collection": collection,
         "vectors": vectors,
-    } | ({"recallTarget": recall_target} if recall_target else {})
+    }
+    fields |= ({"recallTarget": recall_target} if recall_target else {}) | with_modifiers(modifiers)
     add(name, "Search", 0x05, request_id, fields, body, deadline)
 
 
@@ -222,25 +337,137 @@ search("search, the least recall target", 17, 10, 0, 1, False, [[0.5, 0.25]], "d
 search("search, a recall target of .9876", 18, 10, 0, 1, False, [[0.5, 0.25]], "documents", recall_target=9876)
 search("search, the greatest recall target", 19, 1, 0, 2, False, [[0.5, 0.25]], "documents", recall_target=9990)
 search("search, exact, with a recall target that decides nothing", 20, 1, 0, 1, True, [[0.5]], "d", recall_target=9500)
+search("search, a filter as text", 22, 10, 0, 1, False, [[0.5]], "d", modifiers={"filter": "lang = 'pt' and größe > 1"})
+search(
+    "search, a filter as a tree",
+    23,
+    10,
+    0,
+    1,
+    False,
+    [[0.5], [0.25]],
+    "documents",
+    modifiers={
+        "filter": [
+            "or",
+            [
+                [
+                    "and",
+                    [
+                        ["comparison", "tenant", "=", ["int64", 7]],
+                        ["comparison", "größe", "<>", ["float64", -0.5]],
+                        ["comparison", "created", ">=", ["timestamp", 757382400000000]],
+                        ["comparison", "doc", ">", ["uuid", "00112233-4455-6677-8899-aabbccddeeff"]],
+                        ["comparison", "public", "<=", ["bool", True]],
+                        ["isIn", "lang", [["keyword", "pt"], ["keyword", ""]]],
+                        ["between", "n", ["int64", -9223372036854775808], ["int64", 9223372036854775807]],
+                        ["not", ["isNull", "published"]],
+                    ],
+                ],
+                ["contains", "tags", [["keyword", "naïve ✓"], ["keyword", "b"]]],
+                ["overlaps", "numbers", []],
+                ["anyEqual", "docs", ["uuid", "ffffffff-0000-4000-8000-000000000001"]],
+                ["hasPrefix", "title", "Lin"],
+            ],
+        ]
+    },
+)
+search(
+    "search, a filter as a tree with NULLs, times without end and truth values",
+    22,
+    10,
+    0,
+    1,
+    False,
+    [[0.5]],
+    "d",
+    modifiers={
+        "filter": [
+            "or",
+            [
+                ["isIn", "lang", [["null", None], ["keyword", "pt"]]],
+                ["comparison", "created", "<", ["timestamp", 9223372036854775807]],
+                ["between", "created", ["timestamp", -9223372036854775808], ["null", None]],
+                ["and", [["always", True]]],
+                ["always", False],
+            ],
+        ]
+    },
+)
+search(
+    "search, a filter for each query, one of them without",
+    24,
+    10,
+    0,
+    1,
+    True,
+    [[0.5], [0.25], [1.0]],
+    "d",
+    modifiers={"filters": ["true", None, ["always", True]]},
+)
+search(
+    "search, all modifiers but a filter for each query",
+    25,
+    10,
+    0,
+    2,
+    False,
+    [[0.5]],
+    "d",
+    recall_target=9900,
+    modifiers={
+        "filter": ["isNull", "a"],
+        "distanceMax": 0.75,
+        "offset": 20,
+        "grouping": {"attribute": "document", "perGroup": 3},
+        "diversity": {"lambda": 0.5, "candidates": 0},
+        "explain": True,
+    },
+)
+search("search, an explanation", 26, 1, 0, 1, False, [[0.5]], "d", modifiers={"explain": True})
 
 
 # SearchReply
-def search_reply(name, request_id, id_kind, queries, where=POSITION):
-    """`queries`: a list of (ids, distances, distancesComputed, exact)."""
+PLANS = {"nothingMatches": 1, "exactScan": 2, "codeScan": 3, "walk": 4, "walkThenScan": 5}
+SHORTFALLS = {"fewMatch": 1, "threshold": 2, "groups": 3}
+
+
+def receipt(results, computed, exact, more):
+    """`more`: plan and matchingRows where there was a filter, shortfall where something is short."""
+    return struct.pack(
+        "<IIIBBHQ",
+        results,
+        computed,
+        int(exact) | (2 if "plan" in more else 0),
+        PLANS.get(more.get("plan"), 0),
+        SHORTFALLS.get(more.get("shortfall"), 0),
+        0,
+        more.get("matchingRows", 0),
+    )
+
+
+def search_reply(name, request_id, id_kind, queries, where=POSITION, grouped=False, explained=False):
+    """`queries`: a list of (ids, distances, distancesComputed, exact[, a dict of what there is more])."""
+    queries = [(*q, {}) if len(q) == 4 else q for q in queries]
     total = sum(len(q[0]) for q in queries)
-    body = position(where) + struct.pack("<IIBBHI", len(queries), total, ID_KINDS[id_kind], 0, 0, 0)
-    for ids, _, computed, exact in queries:
-        body += struct.pack("<III", len(ids), computed, int(exact))
-    body = padded(body)
+    parts = int(grouped) | int(explained) << 1
+    body = position(where) + struct.pack("<IIBBHI", len(queries), total, ID_KINDS[id_kind], parts, 0, 0)
+    for ids, _, computed, exact, more in queries:
+        body += receipt(len(ids), computed, exact, more)
     body += b"".join(reply_id(i) for q in queries for i in q[0])
     body = padded(body)
     body += b"".join(struct.pack("<f", d) for q in queries for d in q[1])
+    if grouped:
+        body += b"".join(struct.pack("<I", g) for q in queries for g in q[4]["groups"])
+    if explained:
+        body += b"".join(string(q[4]["explanation"]) for q in queries)
     fields = {
         "position": where,
         "recordIDKind": id_kind,
+        "parts": parts,
         "queries": [
-            {"ids": ids, "distances": distances, "distancesComputed": computed, "exact": exact}
-            for ids, distances, computed, exact in queries
+            {"ids": ids, "distances": distances, "distancesComputed": computed, "exact": exact} | more
+            for ids, distances, computed, exact, more in queries
         ],
     }
     add(name, "SearchReply", 0x85, request_id, fields, body)
@@ -253,7 +480,7 @@ search_reply(
     [([int64(42), int64(-9223372036854775808), int64(9223372036854775807)], [0.0, 0.5, 1.75], 812, False)],
 )
 search_reply(
-    "search reply, int64 ids, two queries (no padding before the ids)",
+    "search reply, int64 ids, two queries",
     6,
     "int64",
     [([int64(1)], [-2.5], 100, True), ([int64(2), int64(1)], [-0.25, 8.0], 4294967295, True)],
@@ -299,13 +526,57 @@ search_reply(
         )
     ],
 )
+search_reply(
+    "search reply, each plan and each shortfall of a filter",
+    22,
+    "int64",
+    [
+        ([], [], 0, True, {"plan": "nothingMatches", "matchingRows": 0, "shortfall": "fewMatch"}),
+        ([int64(1)], [0.5], 2048, True, {"plan": "exactScan", "matchingRows": 2048, "shortfall": "threshold"}),
+        ([int64(2)], [0.5], 70000, False, {"plan": "codeScan", "matchingRows": 70000, "shortfall": "groups"}),
+        ([int64(3)], [0.5], 900, False, {"plan": "walk", "matchingRows": 5_000_000_000}),
+        ([int64(4)], [0.5], 4000, True, {"plan": "walkThenScan", "matchingRows": 3000}),
+        ([int64(5)], [0.5], 10, False, {"shortfall": "threshold"}),
+    ],
+)
+search_reply(
+    "search reply, text ids, groups and explanations",
+    25,
+    "text",
+    [
+        (
+            [text("a"), text("b"), text("c")],
+            [0.5, 0.75, 0.625],
+            3,
+            True,
+            {"plan": "walk", "matchingRows": 3, "groups": [0, 0, 1], "explanation": "filter: größe > 1\nplan: walk"},
+        ),
+        ([], [], 0, True, {"shortfall": "fewMatch", "groups": [], "explanation": ""}),
+    ],
+    grouped=True,
+    explained=True,
+)
+search_reply(
+    "search reply, uuid ids, groups",
+    27,
+    "uuid",
+    [([a_uuid("00112233-4455-6677-8899-aabbccddeeff")], [0.25], 7, False, {"groups": [4294967295]})],
+    grouped=True,
+)
+search_reply(
+    "search reply, composite ids, an explanation",
+    26,
+    "composite",
+    [([composite(int64(7))], [0.25], 7, False, {"explanation": "filter: none"})],
+    explained=True,
+)
 
 
 # SearchByID
-def search_by_id(name, request_id, k, ef, exact, includes_self, ids, collection, recall_target=0):
-    options = int(exact) | int(includes_self) << 1
+def search_by_id(name, request_id, k, ef, exact, includes_self, ids, collection, recall_target=0, modifiers=None):
+    options = int(exact) | int(includes_self) << 1 | (4 if modifiers else 0)
     body = struct.pack("<IIBBHI", k, ef, options, 0, recall_target, len(ids)) + string(collection)
-    body += b"".join(record_id(i) for i in ids)
+    body += modifier_block(modifiers) + b"".join(record_id(i) for i in ids)
     fields = {
         "k": k,
         "ef": ef,
@@ -313,7 +584,8 @@ def search_by_id(name, request_id, k, ef, exact, includes_self, ids, collection,
         "includesSelf": includes_self,
         "collection": collection,
         "ids": ids,
-    } | ({"recallTarget": recall_target} if recall_target else {})
+    }
+    fields |= ({"recallTarget": recall_target} if recall_target else {}) | with_modifiers(modifiers)
     add(name, "SearchByID", 0x06, request_id, fields, body)
 
 
@@ -340,6 +612,92 @@ search_by_id(
     "größe",
 )
 search_by_id("search by int64 id, a recall target of .99", 21, 5, 0, False, True, [int64(9)], "documents", 9900)
+search_by_id(
+    "search by int64 ids, a filter for each and a distance limit",
+    28,
+    5,
+    0,
+    False,
+    True,
+    [int64(9), int64(10)],
+    "documents",
+    modifiers={"filters": [["comparison", "tenant", "=", ["int64", 7]], "tenant = 8"], "distanceMax": -1.5},
+)
+
+
+# SearchLike
+def search_like(
+    name, request_id, k, ef, exact, includes_self, like, unlike, collection, recall_target=0, modifiers=None
+):
+    options = int(exact) | int(includes_self) << 1 | (4 if modifiers else 0)
+    body = struct.pack("<IIBBHII", k, ef, options, 0, recall_target, len(like), len(unlike)) + string(collection)
+    body += modifier_block(modifiers) + b"".join(record_id(i) for i in like + unlike)
+    fields = {
+        "k": k,
+        "ef": ef,
+        "exact": exact,
+        "includesSelf": includes_self,
+        "collection": collection,
+        "like": like,
+        "unlike": unlike,
+    }
+    fields |= ({"recallTarget": recall_target} if recall_target else {}) | with_modifiers(modifiers)
+    add(name, "SearchLike", 0x09, request_id, fields, body)
+
+
+search_like("search like a row", 29, 5, 0, False, False, [int64(1)], [], "documents")
+search_like("search like and unlike rows", 30, 5, 0, True, True, [text("a"), text("b")], [text("é")], "notes", 9500)
+search_like(
+    "search like rows, with modifiers",
+    31,
+    5,
+    40,
+    False,
+    False,
+    [int64(1)],
+    [int64(-2), int64(3)],
+    "documents",
+    modifiers={"filter": "tenant = 7", "offset": 4294967295},
+)
+
+
+# Describe and Described
+ATTRIBUTE_TYPES = {
+    name: n
+    for n, name in enumerate(
+        ("bool", "int64", "float64", "timestamp", "uuid", "keyword", "int64[]", "uuid[]", "keyword[]"), 1
+    )
+}
+
+
+def described(name, request_id, *attributes):
+    """`attributes`: (name, type, orders bytewise, is indexed)."""
+    body = struct.pack("<I", len(attributes))
+    for attribute, kind, orders, indexed in attributes:
+        body += string(attribute) + struct.pack("<BBH", ATTRIBUTE_TYPES[kind], int(orders) | int(indexed) << 1, 0)
+    fields = [
+        {"name": attribute, "type": kind, "ordersBytewise": orders, "isIndexed": indexed}
+        for attribute, kind, orders, indexed in attributes
+    ]
+    add(name, "Described", 0x8A, request_id, {"attributes": fields}, body)
+
+
+add("describe", "Describe", 0x0A, 32, {"collection": "größe"}, string("größe"))
+described("described, no attributes", 32)
+described(
+    "described, every type",
+    33,
+    ("public", "bool", False, True),
+    ("tenant", "int64", False, True),
+    ("price", "float64", False, False),
+    ("created", "timestamp", False, False),
+    ("doc", "uuid", False, False),
+    ("größe", "keyword", True, True),
+    ("title", "keyword", False, False),
+    ("numbers", "int64[]", False, True),
+    ("docs", "uuid[]", False, True),
+    ("tags", "keyword[]", False, True),
+)
 
 
 # Fetch and Fetched
@@ -391,6 +749,21 @@ add(
     {"code": 28, "name": "invalidRecallTarget", "closes": False, "text": "give a recall target or an ef"},
     struct.pack("<IBBH", 28, 0, 0, 0) + string("give a recall target or an ef"),
 )
+for code, name in (
+    (31, "unknownAttribute"),
+    (32, "filterTypeMismatch"),
+    (33, "orderRefused"),
+    (34, "invalidFilter"),
+    (35, "invalidOption"),
+):
+    add(
+        f"error {name}",
+        "Error",
+        0xFF,
+        22,
+        {"code": code, "name": name, "closes": False, "text": "the filter: because"},
+        struct.pack("<IBBH", code, 0, 0, 0) + string("the filter: because"),
+    )
 
 # Bodies that must be refused: with `code` when they are requests, or as undecodable when they are replies (code null).
 malformed = []
@@ -478,7 +851,7 @@ refuse(
     "search by id with an unknown option",
     "SearchByID",
     18,
-    frame(6, struct.pack("<IIBBHI", 1, 0, 4, 0, 0, 1) + string("d") + record_id(int64(1)), 1),
+    frame(6, struct.pack("<IIBBHI", 1, 0, 8, 0, 0, 1) + string("d") + record_id(int64(1)), 1),
 )
 refuse("fetch as f16", "Fetch", 18, frame(7, struct.pack("<BBHI", 2, 0, 0, 1) + string("d") + record_id(int64(1)), 1))
 refuse("cancel without an id", "Cancel", 1, frame(8, b"", 0))
@@ -497,7 +870,7 @@ refuse(
     "reply whose receipts do not add up",
     "SearchReply",
     None,
-    frame(0x85, padded(head + struct.pack("<III", 1, 0, 0)) + bytes(24), 1),
+    frame(0x85, head + receipt(1, 0, False, {}) + bytes(24), 1),
 )
 refuse(
     "reply that promises more than there can be",
@@ -505,12 +878,163 @@ refuse(
     None,
     frame(0x85, position(NO_POSITION) + struct.pack("<IIBBHI", 0xFFFFFFFF, 0xFFFFFFFF, 1, 0, 0, 0), 1),
 )
+one_text = head[:28] + struct.pack("<IBBHI", 1, 3, 0, 0, 0) + receipt(1, 0, False, {}) + record_id(text("abc"))
 refuse(
     "reply with padding that is not zero",
     "SearchReply",
     None,
-    frame(0x85, head[:28] + struct.pack("<IBBHI", 0, 1, 0, 0, 0) + struct.pack("<III", 0, 0, 0) + b"\0\0\0\1", 1),
+    frame(0x85, one_text + b"\0\1" + bytes(4), 1),
 )
+none = head[:28] + struct.pack("<IBBHI", 0, 1, 0, 0, 0)
+refuse(
+    "reply with a part that is not known",
+    "SearchReply",
+    None,
+    frame(0x85, none[:33] + b"\4" + none[34:] + bytes(24), 1),
+)
+for what, changed in (
+    ("a flag that is not known", struct.pack("<IIIBBHQ", 0, 0, 4, 0, 0, 0, 0)),
+    ("a plan without a filter", struct.pack("<IIIBBHQ", 0, 0, 0, 1, 0, 0, 0)),
+    ("matching rows without a filter", struct.pack("<IIIBBHQ", 0, 0, 0, 0, 0, 0, 1)),
+    ("a filter without a plan", struct.pack("<IIIBBHQ", 0, 0, 2, 0, 0, 0, 0)),
+    ("a plan that is not known", struct.pack("<IIIBBHQ", 0, 0, 2, 6, 0, 0, 0)),
+    ("a shortfall that is not known", struct.pack("<IIIBBHQ", 0, 0, 0, 0, 4, 0, 0)),
+    ("a reserved field that is not zero", struct.pack("<IIIBBHQ", 0, 0, 0, 0, 0, 1, 0)),
+):
+    refuse(f"reply whose receipt has {what}", "SearchReply", None, frame(0x85, none + changed, 1))
+grouped_reply = none[:33] + b"\1" + none[34:]
+refuse(
+    "reply without the groups that it announces",
+    "SearchReply",
+    None,
+    frame(
+        0x85,
+        grouped_reply[:28] + struct.pack("<I", 1) + grouped_reply[32:] + receipt(1, 0, False, {}) + bytes(12),
+        1,
+    ),
+)
+refuse(
+    "reply with an explanation of 4,097 bytes",
+    "SearchReply",
+    None,
+    frame(0x85, none[:33] + b"\2" + none[34:] + receipt(0, 0, False, {}) + string("x" * 4097), 1),
+)
+
+# Modifiers and filters
+fixed = struct.pack("<IIBBHII", 1, 0, 1, 4, 0, 1, 1) + string("d")
+query = struct.pack("<f", 1)
+
+
+def block(*modifiers):
+    joined = b"".join(modifiers)
+    return struct.pack("<I", len(joined)) + joined
+
+
+def refuse_modifiers(what, code, modifiers):
+    refuse(f"search with {what}", "Search", code, frame(5, fixed + modifiers + query, 1))
+
+
+def refuse_filter(what, code, content):
+    refuse_modifiers(f"a filter {what}", code, block(modifier(1, content)))
+
+
+TRUE = b"\1\1"
+explain = modifier(7, b"")
+limit = modifier(3, struct.pack("<f", 1))
+refuse_modifiers("an empty block of modifiers", 1, block())
+refuse_modifiers("a block of modifiers that is longer than the body", 1, struct.pack("<I", 0xFFFFFFFF) + explain)
+refuse_modifiers("a modifier that is cut off", 1, block(explain[:5]))
+refuse_modifiers("a modifier that is longer than its block", 1, block(struct.pack("<BBHI", 7, 0, 0, 1)))
+refuse_modifiers("modifiers in another order", 1, block(explain, limit))
+refuse_modifiers("a modifier that is there twice", 1, block(limit, limit))
+refuse_modifiers("a modifier whose reserved byte is not zero", 1, block(struct.pack("<BBHI", 7, 1, 0, 0)))
+refuse_modifiers("a modifier of tag 0", 1, block(struct.pack("<BBHI", 0, 0, 0, 0)))
+refuse_modifiers("a modifier of tag 8", 18, block(modifier(8, b"")))
+refuse_modifiers("a distance limit of 5 bytes", 1, block(modifier(3, bytes(5))))
+refuse_modifiers("an offset of 3 bytes", 1, block(modifier(4, bytes(3))))
+refuse_modifiers("an offset of 0", 1, block(modifier(4, bytes(4))))
+refuse_modifiers("a group whose name is cut off", 1, block(modifier(5, struct.pack("<IH", 1, 5) + b"ab")))
+refuse_modifiers("a diversity of 4 bytes", 1, block(modifier(6, bytes(4))))
+refuse_modifiers("an explanation with a body", 1, block(modifier(7, b"\0")))
+refuse_modifiers("too few filters", 1, block(modifier(2, b"")))
+refuse_modifiers(
+    "a filter that is longer than its modifier", 1, block(modifier(2, struct.pack("<I", 9) + b"\1" + TRUE))
+)
+refuse_modifiers(
+    "a filter for all and one for each",
+    35,
+    block(modifier(1, b"\1" + TRUE), modifier(2, struct.pack("<I", 3) + b"\1" + TRUE)),
+)
+refuse_filter("of no bytes", 1, b"")
+refuse_filter("of form 3", 18, b"\3")
+refuse_filter("as a text that is not UTF-8", 1, b"\2\xc3\x28")
+refuse_filter("without a condition", 1, b"\1")
+refuse_filter("with a condition of kind 13", 18, b"\1\x0d")
+refuse_filter("with a condition of kind 0", 18, b"\1\0")
+refuse_filter("with a byte left over", 1, b"\1" + TRUE + b"\0")
+refuse_filter("whose truth value is 2", 1, b"\1\1\2")
+refuse_filter("with a comparison that is not known", 18, b"\1\2\7" + string("a") + b"\0")
+refuse_filter("with a value of an array type", 18, b"\1\2\1" + string("a") + b"\7")
+refuse_filter("with a value of type 10", 18, b"\1\2\1" + string("a") + b"\x0a")
+refuse_filter("with a truth value of 2 to compare with", 1, b"\1\2\1" + string("a") + b"\1\2")
+refuse_filter("with a text that is not UTF-8", 1, b"\1\2\1" + string("a") + b"\6\2\0\xc3\x28")
+refuse_filter("with a UUID that is cut off", 1, b"\1\2\1" + string("a") + b"\5" + bytes(15))
+refuse_filter("with more values than there are bytes", 1, b"\1\3" + string("a") + struct.pack("<I", 9_999))
+refuse_filter("with 10,001 values", 34, b"\1\3" + string("a") + struct.pack("<I", 10_001) + bytes(10_001))
+refuse_filter("with 4 billion values", 34, b"\1\3" + string("a") + struct.pack("<I", 0xFFFFFFFF))
+refuse_filter(
+    "with 10,001 values in two lists",
+    34,
+    b"\1\x0b\2\0"
+    + (b"\3" + string("a") + struct.pack("<I", 5_000) + bytes(5_000))
+    + b"\3"
+    + string("a")
+    + struct.pack("<I", 5_001),
+)
+refuse_filter("of 17 levels", 34, b"\1" + b"\x0c" * 16 + TRUE)
+refuse_filter("of a thousand levels", 34, b"\1" + b"\x0c" * 1_000)
+refuse_filter("of 257 conditions", 34, b"\1\x0a\x00\x01" + TRUE * 256)
+refuse_filter("that promises 65,535 conditions", 34, b"\1\x0a\xff\xff")
+by_id_fixed = struct.pack("<IIBBHI", 1, 0, 4, 0, 0, 1) + string("d")
+refuse(
+    "search by id with a modifier of tag 8",
+    "SearchByID",
+    18,
+    frame(6, by_id_fixed + block(modifier(8, b"")) + record_id(int64(1)), 1),
+)
+like_fixed = struct.pack("<IIBBHII", 1, 0, 0, 0, 0, 1, 1) + string("d")
+refuse("search like a row that is cut off", "SearchLike", 1, frame(9, like_fixed + record_id(int64(1)), 1))
+refuse("search like with a row too many", "SearchLike", 1, frame(9, like_fixed + record_id(int64(1)) * 3, 1))
+refuse(
+    "search like more rows than there are bytes",
+    "SearchLike",
+    1,
+    frame(9, struct.pack("<IIBBHII", 1, 0, 0, 0, 0, 0xFFFFFFFF, 0xFFFFFFFF) + string("d"), 1),
+)
+refuse(
+    "search like with an unknown option",
+    "SearchLike",
+    18,
+    frame(9, struct.pack("<IIBBHII", 1, 0, 8, 0, 0, 1, 0) + string("d") + record_id(int64(1)), 1),
+)
+refuse(
+    "search like with a recall target and an ef",
+    "SearchLike",
+    28,
+    frame(9, struct.pack("<IIBBHII", 1, 9, 0, 0, 9_500, 1, 0) + string("d") + record_id(int64(1)), 1),
+)
+refuse("describe with a byte left over", "Describe", 1, frame(0x0A, string("d") + b"\0", 1))
+for what, entry in (
+    ("of type 0", string("a") + struct.pack("<BBH", 0, 0, 0)),
+    ("of type 10", string("a") + struct.pack("<BBH", 10, 0, 0)),
+    ("with a flag that is not known", string("a") + struct.pack("<BBH", 2, 4, 0)),
+    ("without a name", string("") + struct.pack("<BBH", 2, 0, 0)),
+    ("with a name of 64 bytes", string("x" * 64) + struct.pack("<BBH", 2, 0, 0)),
+    ("whose reserved field is not zero", string("a") + struct.pack("<BBH", 2, 0, 1)),
+):
+    refuse(f"described, an attribute {what}", "Described", None, frame(0x8A, struct.pack("<I", 1) + entry, 1))
+refuse("described, more attributes than there can be", "Described", None, frame(0x8A, struct.pack("<I", 65), 1))
+
 refuse(
     "fetched with a byte that is neither 0 nor 1",
     "Fetched",

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-HELLO, PING, LIST, STATISTICS, SEARCH, SEARCH_BY_ID, FETCH, CANCEL = range(1, 9)
+HELLO, PING, LIST, STATISTICS, SEARCH, SEARCH_BY_ID, FETCH, CANCEL, LIKE, DESCRIBE = range(1, 11)
 WELCOME, PONG, COLLECTIONS, STATISTICS_REPLY, SEARCH_REPLY = range(0x81, 0x86)
-FETCHED, ERROR = 0x87, 0xFF
+FETCHED, DESCRIBED, ERROR = 0x87, 0x8A, 0xFF
 
 
 class Asked(NamedTuple):
@@ -57,15 +57,28 @@ def error_body(code: int, message: str = "no", closes: bool = False) -> bytes:
     return struct.pack("<IBBH", code, closes, 0, 0) + text(message)
 
 
-def search_body(ids: Sequence[Sequence[int]]) -> bytes:
-    """A reply with int64 ids; the distances of each query count up from 0."""
+def search_body(
+    ids: Sequence[Sequence[int]],
+    *,
+    receipt: tuple[int, int, int, int] = (0, 0, 0, 0),
+    groups: Sequence[Sequence[int]] | None = None,
+    explanations: Sequence[str] | None = None,
+) -> bytes:
+    """A reply with int64 ids; the distances of each query count up from 0.
+
+    `receipt`: flags, plan, shortfall and matching rows, of every query.
+    """
+    parts = (groups is not None) | (explanations is not None) << 1
+    flags, plan, shortfall, matching = receipt
     body = struct.pack("<QQII", 77, 0x16_B374D848, 1, 0)
-    body += struct.pack("<IIBBHI", len(ids), sum(map(len, ids)), 1, 0, 0, 0)
+    body += struct.pack("<IIBBHI", len(ids), sum(map(len, ids)), 1, parts, 0, 0)
     for row in ids:
-        body += struct.pack("<III", len(row), 100 + len(row), 0)
-    body += bytes(-len(body) % 8)
+        fields = (len(row), 100 + len(row), flags, plan, shortfall, 0, matching)
+        body += struct.pack("<IIIBBHQ", *fields)
     body += b"".join(struct.pack("<q", i) for row in ids for i in row)
-    return body + b"".join(struct.pack("<f", n) for row in ids for n in range(len(row)))
+    body += b"".join(struct.pack("<f", n) for row in ids for n in range(len(row)))
+    body += b"".join(struct.pack("<I", g) for row in groups or () for g in row)
+    return body + b"".join(map(text, explanations or ()))
 
 
 class Search(NamedTuple):
@@ -75,16 +88,35 @@ class Search(NamedTuple):
     collection: str
     queries: np.ndarray
     recall_target: int
+    modifiers: dict[int, bytes]
 
 
 def read_search(body: bytes) -> Search:
     k, ef, element, options, recall_target, dimension, count = struct.unpack_from("<IIBBHII", body)
     assert recall_target == 0 or (8_000 <= recall_target <= 9_990 and ef == 0)
     (length,) = struct.unpack_from("<H", body, 20)
-    vectors = np.frombuffer(body[22 + length :], {1: "<f4", 2: "<f2"}[element])
     name = body[22 : 22 + length].decode()
+    modifiers, rest = (
+        read_modifiers(body[22 + length :]) if options & 4 else ({}, body[22 + length :])
+    )
+    vectors = np.frombuffer(rest, {1: "<f4", 2: "<f2"}[element])
     queries = vectors.reshape(count, dimension)
-    return Search(k, ef, options, name, queries, recall_target)
+    return Search(k, ef, options, name, queries, recall_target, modifiers)
+
+
+def read_modifiers(raw: bytes) -> tuple[dict[int, bytes], bytes]:
+    """The modifiers by their tags, and what follows them."""
+    (length,) = struct.unpack_from("<I", raw)
+    block, rest = raw[4 : 4 + length], raw[4 + length :]
+    assert len(block) == length > 0
+    modifiers: dict[int, bytes] = {}
+    while block:
+        tag, zero, zeros, size = struct.unpack_from("<BBHI", block)
+        assert zero == zeros == 0
+        assert tag > max(modifiers, default=0)
+        assert len(block) >= 8 + size
+        modifiers[tag], block = block[8 : 8 + size], block[8 + size :]
+    return modifiers, rest
 
 
 class Peer:

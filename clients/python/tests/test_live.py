@@ -18,11 +18,14 @@ from driving import Driver
 from vizinho import (
     Collection,
     ErrorCode,
+    Plan,
     RecordIDKind,
     RequestRejected,
     SearchResult,
+    Shortfall,
     UnknownCollection,
     UnknownRecord,
+    attribute,
 )
 
 ADDRESS = os.environ.get("VIZINHO_TEST_SERVER")
@@ -110,6 +113,59 @@ def test_a_recall_is_asked_for(live: Live) -> None:
     statistics = live.statistics()
     assert 0.8 <= statistics["recall_target"] <= 0.999
     assert statistics["calibration"] in ("rows", "queries", "none")
+
+
+def test_pages_limits_and_variety(live: Live) -> None:
+    (vector,) = live.fetch([next(iter(live.sample)).id]).vectors
+    nearest = live.search(vector, 20, exact=True)
+    page = live.search(vector, 10, exact=True, offset=10)
+    np.testing.assert_array_equal(page.distances, nearest.distances[10:])
+    limit = float(nearest.distances[4])
+    near = live.search(vector, 20, exact=True, distance_max=limit)
+    assert near.distances.tolist() == [d for d in nearest.distances.tolist() if d <= limit]
+    assert near.shortfall is (Shortfall.THRESHOLD if len(near) < 20 else None)
+    alone = live.search(vector, 5, exact=True, mmr=1)
+    np.testing.assert_array_equal(alone.distances, nearest.distances[:5])
+    assert len(live.search(vector, 5, mmr=0.3, mmr_candidates=20)) == 5
+
+
+def test_like_rows(live: Live) -> None:
+    first, second, third = list(live.sample.ids)[:3]
+    like = live.search_like(first, k=5, exact=True)
+    by_id = live.search_by_id(first, 5, exact=True)
+    np.testing.assert_allclose(like.distances, by_id.distances, atol=1e-5)
+    mixed = live.search_like([first, second], third, 5)
+    assert len(mixed) == 5
+    assert not {first, second, third} & set(mixed.ids)
+
+
+def test_filters_that_every_collection_has(live: Live) -> None:
+    """TRUE and FALSE need no attributes; what needs some is refused by name."""
+    (vector,) = live.fetch([next(iter(live.sample)).id]).vectors
+    batch = live.search(
+        [vector, vector, vector], 5, exact=True, filter=["true", "false", None], explain=True
+    )
+    everything, nothing, unfiltered = batch
+    assert everything.matching_rows == live.collection.rows
+    assert list(everything.distances) == list(unfiltered.distances)
+    assert (len(nothing), nothing.matching_rows) == (0, 0)
+    assert (nothing.plan, nothing.shortfall) == (Plan.NOTHING_MATCHES, Shortfall.FEW_MATCH)
+    assert (unfiltered.plan, unfiltered.matching_rows) == (None, None)
+    assert "nothing matches" in nothing.explanation
+    assert "none" in unfiltered.explanation
+    name = "no such attribute"
+    assert name not in [a.name for a in live.describe()]
+    refused: dict[ErrorCode, Callable[[], Any]] = {
+        ErrorCode.UNKNOWN_ATTRIBUTE: lambda: live.search(vector, filter=attribute(name) == 1),
+        ErrorCode.INVALID_FILTER: lambda: live.search(vector, filter="true and"),
+        ErrorCode.INVALID_OPTION: lambda: live.search(vector, offset=9_999),
+    }
+    with pytest.raises(RequestRejected, match=name):
+        live.search(vector, group_by=name)
+    for code, call in refused.items():
+        with pytest.raises(RequestRejected) as caught:
+            call()
+        assert caught.value.code is code
 
 
 def test_requests_of_many_callers(live: Live) -> None:

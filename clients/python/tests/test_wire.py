@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import random
 import struct
 import uuid
@@ -14,7 +16,9 @@ import numpy as np
 import pytest
 
 from vizinho import (
+    AttributeType,
     ErrorCode,
+    Filter,
     InvalidRequest,
     Position,
     ProtocolError,
@@ -22,7 +26,10 @@ from vizinho import (
     SearchBatch,
     VizinhoError,
     _wire,
+    attribute,
 )
+from vizinho._modifiers import Modifiers
+from vizinho.filters import _EPOCH, _MICROSECOND
 
 GOLDEN = Path(__file__).parents[3] / "Tests/VectorWireTests/Golden/protocol-vectors.json"
 
@@ -61,6 +68,82 @@ def record_ids(fields: dict[str, Any]) -> bytes:
     return _wire.encode_record_ids(map(record_id, fields["ids"]))
 
 
+COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "<>": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+class Inexpressible(Exception):
+    """What the protocol has and this client's filters do not."""
+
+
+def filter_value(pair: list[Any]) -> Any:
+    kind, value = pair
+    if kind == "null":
+        raise Inexpressible
+    if kind == "timestamp":
+        if abs(value) == 2**63 - 1:
+            raise Inexpressible
+        return _EPOCH + value * _MICROSECOND
+    return uuid.UUID(value) if kind == "uuid" else value
+
+
+def tree(node: list[Any]) -> Filter:
+    name, *rest = node
+    if name == "always":
+        raise Inexpressible
+    if name in ("and", "or"):
+        join = operator.and_ if name == "and" else operator.or_
+        return functools.reduce(join, map(tree, rest[0]))
+    if name == "not":
+        return ~tree(rest[0])
+    column = attribute(rest[0])
+    if name == "comparison":
+        made: Filter = COMPARISONS[rest[1]](column, filter_value(rest[2]))
+        return made
+    if name == "between":
+        return column.between(filter_value(rest[1]), filter_value(rest[2]))
+    if name == "isNull":
+        return column.is_null()
+    if name == "anyEqual":
+        return column.has_element(filter_value(rest[1]))
+    if name == "hasPrefix":
+        return column.startswith(rest[1])
+    values = [filter_value(value) for value in rest[1]]
+    calls = {"isIn": column.isin, "contains": column.contains, "overlaps": column.overlaps}
+    return calls[name](values)
+
+
+def one_filter(given: Any) -> Filter | str | None:
+    return given if given is None or isinstance(given, str) else tree(given)
+
+
+def modifiers(f: dict[str, Any], count: int) -> bytes:
+    given = f.get("modifiers", {})
+    grouping = given.get("grouping", {})
+    diversity = given.get("diversity", {})
+    filters: Any = None
+    if "filter" in given:
+        filters = one_filter(given["filter"])
+    if "filters" in given:
+        filters = [one_filter(each) for each in given["filters"]]
+    return Modifiers(
+        filters,
+        given.get("distanceMax"),
+        given.get("offset", 0),
+        grouping.get("attribute"),
+        grouping.get("perGroup"),
+        diversity.get("lambda"),
+        diversity.get("candidates") or None,
+        given.get("explain", False),
+    ).encode(count, single=False)
+
+
 def search_body(f: dict[str, Any]) -> bytes:
     dtype = {1: "<f4", 2: "<f2"}[f["elementType"]]
     head = _wire.search(
@@ -72,6 +155,7 @@ def search_body(f: dict[str, Any]) -> bytes:
         count=f["queryCount"],
         collection=f["collection"],
         recall_target=f.get("recallTarget", 0),
+        modifiers=modifiers(f, f["queryCount"]),
     )
     return head + np.array(f["vectors"], dtype).tobytes()
 
@@ -85,6 +169,21 @@ def search_by_id_body(f: dict[str, Any]) -> bytes:
         collection=f["collection"],
         record_ids=record_ids(f),
         recall_target=f.get("recallTarget", 0),
+        modifiers=modifiers(f, len(f["ids"])),
+    )
+
+
+def search_like_body(f: dict[str, Any]) -> bytes:
+    return _wire.search_like(
+        k=f["k"],
+        ef=f["ef"],
+        options=_wire.EXACT * f["exact"] | _wire.INCLUDE_SELF * f["includesSelf"],
+        positives=len(f["like"]),
+        negatives=len(f["unlike"]),
+        collection=f["collection"],
+        record_ids=record_ids({"ids": f["like"] + f["unlike"]}),
+        recall_target=f.get("recallTarget", 0),
+        modifiers=modifiers(f, 1),
     )
 
 
@@ -105,6 +204,8 @@ REQUESTS: dict[str, Callable[[dict[str, Any]], bytes]] = {
     "Search": search_body,
     "SearchByID": search_by_id_body,
     "Fetch": fetch_body,
+    "SearchLike": search_like_body,
+    "Describe": lambda f: _wire.encode_string(f["collection"]),
     "Cancel": lambda f: struct.pack("<I", f["requestID"]),
 }
 
@@ -165,8 +266,36 @@ def check_search_reply(body: memoryview, f: dict[str, Any]) -> None:
         assert result.distances.tolist() == query["distances"]
         assert result.distances_computed == query["distancesComputed"]
         assert result.exact == query["exact"]
+        assert name_of(result.plan) == query.get("plan")
+        assert result.matching_rows == query.get("matchingRows")
+        assert name_of(result.shortfall) == query.get("shortfall")
+        assert result.explanation == query.get("explanation")
+        groups = None if result.groups is None else result.groups.tolist()
+        assert groups == query.get("groups")
         every += expected
     assert list(batch.ids) == every
+
+
+def name_of(value: Any) -> str | None:
+    """The protocol's name of a plan or a shortfall: `codeScan` for `CODE_SCAN`."""
+    if value is None:
+        return None
+    first, *others = value.name.lower().split("_")
+    return str(first + "".join(map(str.capitalize, others)))
+
+
+def check_described(body: memoryview, f: dict[str, Any]) -> None:
+    names = {kind: kind.name.lower().replace("_array", "[]") for kind in AttributeType}
+    decoded = [
+        {
+            "name": a.name,
+            "type": names[a.type],
+            "ordersBytewise": a.orders_bytewise,
+            "isIndexed": a.indexed,
+        }
+        for a in _wire.described(body)
+    ]
+    assert decoded == f["attributes"]
 
 
 def check_fetched(body: memoryview, f: dict[str, Any]) -> None:
@@ -199,6 +328,7 @@ REPLIES: dict[str, Callable[[memoryview, dict[str, Any]], None]] = {
     "Collections": check_collections,
     "StatisticsReply": check_statistics,
     "SearchReply": check_search_reply,
+    "Described": check_described,
     "Fetched": check_fetched,
     "Error": check_error,
 }
@@ -208,7 +338,11 @@ def test_well_formed(well_formed: dict[str, Any]) -> None:
     raw = bytes.fromhex(well_formed["hex"])
     message, fields = well_formed["message"], well_formed["fields"]
     if message in REQUESTS:
-        body = REQUESTS[message](fields)
+        try:
+            body = REQUESTS[message](fields)
+        except Inexpressible:
+            assert "modifiers" in fields
+            return
         header = _wire.header(
             _wire.Kind(well_formed["kind"]),
             len(body),
@@ -253,7 +387,9 @@ def decode(kind: int, body: memoryview, asked: int) -> object:
     """Reads a reply to a request for `asked` things, and looks at everything in it."""
     if kind == _wire.Kind.SEARCH_REPLY:
         batch = _wire.search_reply(body, asked)
-        return [(list(result), result.ids, repr(result)) for result in batch], batch.ids
+        return [
+            (list(result), result.ids, result.by_group(), repr(result)) for result in batch
+        ], batch.ids
     if kind == _wire.Kind.FETCHED:
         fetched = _wire.fetched(body, range(asked), vectors=True)
         return [fetched.vector(i) for i in range(asked)], repr(fetched)
@@ -261,6 +397,7 @@ def decode(kind: int, body: memoryview, asked: int) -> object:
         _wire.Kind.WELCOME: _wire.welcome,
         _wire.Kind.COLLECTIONS: _wire.collections,
         _wire.Kind.STATISTICS_REPLY: _wire.statistics,
+        _wire.Kind.DESCRIBED: _wire.described,
         _wire.Kind.ERROR: _wire.error,
         _wire.Kind.PONG: bytes,
     }
@@ -360,7 +497,7 @@ def test_a_header_that_no_reply_has_is_refused(header: tuple[int, ...]) -> None:
 
 def id_reply(kind: RecordIDKind, raw: bytes, count: int) -> memoryview:
     body = struct.pack("<QQII", 1, 1, 1, 0) + struct.pack("<IIBBHI", 1, count, kind, 0, 0, 0)
-    body += struct.pack("<III", count, 0, 0) + bytes(4) + raw
+    body += struct.pack("<IIIBBHQ", count, 0, 0, 0, 0, 0, 0) + raw
     body += bytes(-len(body) % 8) + bytes(4 * count)
     return memoryview(body)
 

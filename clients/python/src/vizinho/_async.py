@@ -12,9 +12,18 @@ import numpy.typing as npt
 
 from . import _requests
 from ._async_link import Link
+from ._modifiers import Filters, Modifiers
 from ._options import Options
 from .errors import ConnectionFailed
-from .results import Collection, Fetched, RecordID, SearchBatch, SearchResult, ServerInfo
+from .results import (
+    AttributeInfo,
+    Collection,
+    Fetched,
+    RecordID,
+    SearchBatch,
+    SearchResult,
+    ServerInfo,
+)
 
 
 class AsyncClient:
@@ -85,6 +94,14 @@ class AsyncClient:
         recall: float | None = ...,
         ef: int | None = ...,
         exact: bool = ...,
+        filter: Filters | None = ...,
+        distance_max: float | None = ...,
+        offset: int = ...,
+        group_by: str | None = ...,
+        per_group: int | None = ...,
+        mmr: float | None = ...,
+        mmr_candidates: int | None = ...,
+        explain: bool = ...,
         timeout: float | None = ...,
     ) -> SearchResult: ...
     @overload
@@ -97,6 +114,14 @@ class AsyncClient:
         recall: float | None = ...,
         ef: int | None = ...,
         exact: bool = ...,
+        filter: Filters | None = ...,
+        distance_max: float | None = ...,
+        offset: int = ...,
+        group_by: str | None = ...,
+        per_group: int | None = ...,
+        mmr: float | None = ...,
+        mmr_candidates: int | None = ...,
+        explain: bool = ...,
         timeout: float | None = ...,
     ) -> SearchBatch: ...
     @overload
@@ -109,6 +134,14 @@ class AsyncClient:
         recall: float | None = ...,
         ef: int | None = ...,
         exact: bool = ...,
+        filter: Filters | None = ...,
+        distance_max: float | None = ...,
+        offset: int = ...,
+        group_by: str | None = ...,
+        per_group: int | None = ...,
+        mmr: float | None = ...,
+        mmr_candidates: int | None = ...,
+        explain: bool = ...,
         timeout: float | None = ...,
     ) -> Any: ...
     async def search(
@@ -120,6 +153,14 @@ class AsyncClient:
         recall: float | None = None,
         ef: int | None = None,
         exact: bool = False,
+        filter: Filters | None = None,
+        distance_max: float | None = None,
+        offset: int = 0,
+        group_by: str | None = None,
+        per_group: int | None = None,
+        mmr: float | None = None,
+        mmr_candidates: int | None = None,
+        explain: bool = False,
         timeout: float | None = None,
     ) -> Any:
         """Finds the `k` nearest rows of each query.
@@ -134,13 +175,29 @@ class AsyncClient:
                 refused. Neither `recall` nor `ef`: the collection's default.
             ef: the size of the candidate list, for those who would rather give the effort than the
                 recall; larger finds more and takes longer.
-            exact: compare every row.
+            exact: compare every row, or with a filter every row that matches.
+            filter: which rows may be found: text in the filter language, or a tree as
+                `vizinho.attribute("tenant") == 7` makes it; for several queries also a list with
+                one for each, None where all rows are meant.
+            distance_max: leave out what is farther.
+            offset: skip so many of the nearest.
+            group_by: an attribute; `k` is then the number of groups of rows, which have one value
+                of it each.
+            per_group: the most rows of a group, 1 to 100; 1 unless given.
+            mmr: results that are unlike each other, by maximal marginal relevance: from 0, variety
+                alone, to 1, nearness alone.
+            mmr_candidates: how many of the nearest `mmr` chooses from; the server's default unless
+                given.
+            explain: also say how each answer was found: `SearchResult.explanation`.
             timeout: seconds, instead of the client's.
 
         Returns:
             A `SearchResult` for one query, a `SearchBatch` for a 2-D array, however few its rows.
         """
-        request = _requests.search(collection, vectors, k, recall, ef, exact)
+        modifiers = Modifiers(
+            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain
+        )
+        request = _requests.search(collection, vectors, k, recall, ef, exact, modifiers)
         return await self._link.call(request, timeout)
 
     @overload
@@ -154,6 +211,14 @@ class AsyncClient:
         ef: int | None = ...,
         exact: bool = ...,
         include_self: bool = ...,
+        filter: Filters | None = ...,
+        distance_max: float | None = ...,
+        offset: int = ...,
+        group_by: str | None = ...,
+        per_group: int | None = ...,
+        mmr: float | None = ...,
+        mmr_candidates: int | None = ...,
+        explain: bool = ...,
         timeout: float | None = ...,
     ) -> SearchResult: ...
     @overload
@@ -167,6 +232,14 @@ class AsyncClient:
         ef: int | None = ...,
         exact: bool = ...,
         include_self: bool = ...,
+        filter: Filters | None = ...,
+        distance_max: float | None = ...,
+        offset: int = ...,
+        group_by: str | None = ...,
+        per_group: int | None = ...,
+        mmr: float | None = ...,
+        mmr_candidates: int | None = ...,
+        explain: bool = ...,
         timeout: float | None = ...,
     ) -> SearchBatch: ...
     async def search_by_id(
@@ -179,6 +252,14 @@ class AsyncClient:
         ef: int | None = None,
         exact: bool = False,
         include_self: bool = False,
+        filter: Filters | None = None,
+        distance_max: float | None = None,
+        offset: int = 0,
+        group_by: str | None = None,
+        per_group: int | None = None,
+        mmr: float | None = None,
+        mmr_candidates: int | None = None,
+        explain: bool = False,
         timeout: float | None = None,
     ) -> SearchResult | SearchBatch:
         """Finds the neighbours of rows that are in the collection.
@@ -187,7 +268,47 @@ class AsyncClient:
         row be among its own results. A tuple is one composite id; several ids come as a list or as
         an integer array. Otherwise as `search`.
         """
-        request = _requests.search_by_id(collection, ids, k, recall, ef, exact, include_self)
+        modifiers = Modifiers(
+            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain
+        )
+        request = _requests.search_by_id(
+            collection, ids, k, recall, ef, exact, include_self, modifiers
+        )
+        return await self._link.call(request, timeout)
+
+    async def search_like(
+        self,
+        collection: str,
+        positive: _requests.IDs,
+        negative: _requests.IDs = (),
+        k: int = 10,
+        *,
+        recall: float | None = None,
+        ef: int | None = None,
+        exact: bool = False,
+        include_self: bool = False,
+        filter: Filters | None = None,
+        distance_max: float | None = None,
+        offset: int = 0,
+        group_by: str | None = None,
+        per_group: int | None = None,
+        mmr: float | None = None,
+        mmr_candidates: int | None = None,
+        explain: bool = False,
+        timeout: float | None = None,
+    ) -> SearchResult:
+        """Finds rows near what some rows have in common, and away from what others have.
+
+        Each of `positive` and `negative` is one id or several, as in `search_by_id`; at least one
+        is positive. The rows that are named are left out unless `include_self` is set. An id that
+        is not there fails the request with `UnknownRecord`. Otherwise as `search`.
+        """
+        modifiers = Modifiers(
+            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain
+        )
+        request = _requests.search_like(
+            collection, positive, negative, k, recall, ef, exact, include_self, modifiers
+        )
         return await self._link.call(request, timeout)
 
     async def fetch(
@@ -210,6 +331,12 @@ class AsyncClient:
     ) -> dict[str, int | float | str]:
         """What the server counts about a collection; the names are in its documentation."""
         return await self._link.call(_requests.statistics(collection), timeout)
+
+    async def describe(
+        self, collection: str, *, timeout: float | None = None
+    ) -> list[AttributeInfo]:
+        """The attributes of a collection, which filters and `group_by` can name."""
+        return await self._link.call(_requests.describe(collection), timeout)
 
     async def ping(self, *, timeout: float | None = None) -> float:
         """Goes to the server and back; returns the seconds that it took."""

@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _wire
+from ._modifiers import Modifiers
 from .errors import InvalidRequest, ProtocolError
 from .results import (
+    AttributeInfo,
     Collection,
     Fetched,
     RecordID,
@@ -34,6 +36,7 @@ T_co = TypeVar("T_co", covariant=True)
 IDs: TypeAlias = RecordID | Iterable[RecordID] | npt.NDArray[Any]
 
 _NO_TAIL = memoryview(b"")
+_NO_MODIFIERS = Modifiers()
 _F32 = np.dtype("<f4")
 _F16 = np.dtype("<f2")
 
@@ -116,6 +119,7 @@ def search(
     recall: float | None,
     ef: int | None,
     exact: bool,
+    modifiers: Modifiers = _NO_MODIFIERS,
 ) -> Request[SearchResult | SearchBatch]:
     """The neighbours of one query (1-D) or of several (2-D)."""
     effort, recall_target = _effort_or_recall(ef, recall, exact)
@@ -131,6 +135,7 @@ def search(
         dimension=queries.shape[-1],
         count=count,
         collection=collection,
+        modifiers=modifiers.encode(count, single=single),
     )
     return _search_request(_wire.Kind.SEARCH, head, queries.data.cast("B"), count, single)
 
@@ -143,6 +148,7 @@ def search_by_id(
     ef: int | None,
     exact: bool,
     include_self: bool,
+    modifiers: Modifiers = _NO_MODIFIERS,
 ) -> Request[SearchResult | SearchBatch]:
     """The neighbours of one row or of several."""
     effort, recall_target = _effort_or_recall(ef, recall, exact)
@@ -156,8 +162,49 @@ def search_by_id(
         count=len(listed),
         collection=collection,
         record_ids=_wire.encode_record_ids(listed),
+        modifiers=modifiers.encode(len(listed), single=single),
     )
     return _search_request(_wire.Kind.SEARCH_BY_ID, head, _NO_TAIL, len(listed), single)
+
+
+def search_like(
+    collection: str,
+    positive: IDs,
+    negative: IDs,
+    k: int,
+    recall: float | None,
+    ef: int | None,
+    exact: bool,
+    include_self: bool,
+    modifiers: Modifiers = _NO_MODIFIERS,
+) -> Request[SearchResult]:
+    """The rows near what some rows have in common, away from what others have."""
+    effort, recall_target = _effort_or_recall(ef, recall, exact)
+    positives = _id_list(positive)
+    is_none = isinstance(negative, (list, tuple)) and not negative
+    negatives: RecordIDs = [] if is_none else _id_list(negative)
+    head = _wire.search_like(
+        k=_u32("k", k, 1),
+        ef=effort,
+        recall_target=recall_target,
+        options=(_wire.EXACT if exact else 0) | (_wire.INCLUDE_SELF if include_self else 0),
+        positives=len(positives),
+        negatives=len(negatives),
+        collection=collection,
+        record_ids=_wire.encode_record_ids(positives) + _wire.encode_record_ids(negatives),
+        modifiers=modifiers.encode(1, single=True),
+    )
+
+    def read(body: memoryview) -> SearchResult:
+        return _wire.search_reply(body, 1)[0]
+
+    return Request(_wire.Kind.SEARCH_LIKE, head, _NO_TAIL, _wire.Kind.SEARCH_REPLY, read)
+
+
+def describe(collection: str) -> Request[list[AttributeInfo]]:
+    """The attributes of a collection."""
+    body = _wire.encode_string(collection)
+    return Request(_wire.Kind.DESCRIBE, body, _NO_TAIL, _wire.Kind.DESCRIBED, _wire.described)
 
 
 def fetch(collection: str, ids: IDs, vectors: bool) -> Request[Fetched]:

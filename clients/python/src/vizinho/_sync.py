@@ -11,9 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _requests
+from ._modifiers import Filters, Modifiers
 from ._options import Options
 from ._sync_link import Link
-from .results import Collection, Fetched, RecordID, SearchBatch, SearchResult, ServerInfo
+from .results import (
+    AttributeInfo,
+    Collection,
+    Fetched,
+    RecordID,
+    SearchBatch,
+    SearchResult,
+    ServerInfo,
+)
 
 
 class Client:
@@ -79,6 +88,14 @@ class Client:
         recall: float | None = ...,
         ef: int | None = ...,
         exact: bool = ...,
+        filter: Filters | None = ...,
+        distance_max: float | None = ...,
+        offset: int = ...,
+        group_by: str | None = ...,
+        per_group: int | None = ...,
+        mmr: float | None = ...,
+        mmr_candidates: int | None = ...,
+        explain: bool = ...,
         timeout: float | None = ...,
     ) -> SearchResult: ...
     @overload
@@ -91,6 +108,14 @@ class Client:
         recall: float | None = ...,
         ef: int | None = ...,
         exact: bool = ...,
+        filter: Filters | None = ...,
+        distance_max: float | None = ...,
+        offset: int = ...,
+        group_by: str | None = ...,
+        per_group: int | None = ...,
+        mmr: float | None = ...,
+        mmr_candidates: int | None = ...,
+        explain: bool = ...,
         timeout: float | None = ...,
     ) -> SearchBatch: ...
     @overload
@@ -103,6 +128,14 @@ class Client:
         recall: float | None = ...,
         ef: int | None = ...,
         exact: bool = ...,
+        filter: Filters | None = ...,
+        distance_max: float | None = ...,
+        offset: int = ...,
+        group_by: str | None = ...,
+        per_group: int | None = ...,
+        mmr: float | None = ...,
+        mmr_candidates: int | None = ...,
+        explain: bool = ...,
         timeout: float | None = ...,
     ) -> Any: ...
     def search(
@@ -114,10 +147,21 @@ class Client:
         recall: float | None = None,
         ef: int | None = None,
         exact: bool = False,
+        filter: Filters | None = None,
+        distance_max: float | None = None,
+        offset: int = 0,
+        group_by: str | None = None,
+        per_group: int | None = None,
+        mmr: float | None = None,
+        mmr_candidates: int | None = None,
+        explain: bool = False,
         timeout: float | None = None,
     ) -> Any:
         """Finds the `k` nearest rows of each query; see `AsyncClient.search`."""
-        request = _requests.search(collection, vectors, k, recall, ef, exact)
+        modifiers = Modifiers(
+            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain
+        )
+        request = _requests.search(collection, vectors, k, recall, ef, exact, modifiers)
         return self._link.call(request, timeout)
 
     @overload
@@ -131,6 +175,14 @@ class Client:
         ef: int | None = ...,
         exact: bool = ...,
         include_self: bool = ...,
+        filter: Filters | None = ...,
+        distance_max: float | None = ...,
+        offset: int = ...,
+        group_by: str | None = ...,
+        per_group: int | None = ...,
+        mmr: float | None = ...,
+        mmr_candidates: int | None = ...,
+        explain: bool = ...,
         timeout: float | None = ...,
     ) -> SearchResult: ...
     @overload
@@ -144,6 +196,14 @@ class Client:
         ef: int | None = ...,
         exact: bool = ...,
         include_self: bool = ...,
+        filter: Filters | None = ...,
+        distance_max: float | None = ...,
+        offset: int = ...,
+        group_by: str | None = ...,
+        per_group: int | None = ...,
+        mmr: float | None = ...,
+        mmr_candidates: int | None = ...,
+        explain: bool = ...,
         timeout: float | None = ...,
     ) -> SearchBatch: ...
     def search_by_id(
@@ -156,10 +216,53 @@ class Client:
         ef: int | None = None,
         exact: bool = False,
         include_self: bool = False,
+        filter: Filters | None = None,
+        distance_max: float | None = None,
+        offset: int = 0,
+        group_by: str | None = None,
+        per_group: int | None = None,
+        mmr: float | None = None,
+        mmr_candidates: int | None = None,
+        explain: bool = False,
         timeout: float | None = None,
     ) -> SearchResult | SearchBatch:
         """Finds the neighbours of rows of the collection; see `AsyncClient.search_by_id`."""
-        request = _requests.search_by_id(collection, ids, k, recall, ef, exact, include_self)
+        modifiers = Modifiers(
+            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain
+        )
+        request = _requests.search_by_id(
+            collection, ids, k, recall, ef, exact, include_self, modifiers
+        )
+        return self._link.call(request, timeout)
+
+    def search_like(
+        self,
+        collection: str,
+        positive: _requests.IDs,
+        negative: _requests.IDs = (),
+        k: int = 10,
+        *,
+        recall: float | None = None,
+        ef: int | None = None,
+        exact: bool = False,
+        include_self: bool = False,
+        filter: Filters | None = None,
+        distance_max: float | None = None,
+        offset: int = 0,
+        group_by: str | None = None,
+        per_group: int | None = None,
+        mmr: float | None = None,
+        mmr_candidates: int | None = None,
+        explain: bool = False,
+        timeout: float | None = None,
+    ) -> SearchResult:
+        """Finds rows near what some rows have in common; see `AsyncClient.search_like`."""
+        modifiers = Modifiers(
+            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain
+        )
+        request = _requests.search_like(
+            collection, positive, negative, k, recall, ef, exact, include_self, modifiers
+        )
         return self._link.call(request, timeout)
 
     def fetch(
@@ -182,6 +285,10 @@ class Client:
     ) -> dict[str, int | float | str]:
         """What the server counts about a collection; the names are in its documentation."""
         return self._link.call(_requests.statistics(collection), timeout)
+
+    def describe(self, collection: str, *, timeout: float | None = None) -> list[AttributeInfo]:
+        """The attributes of a collection, which filters and `group_by` can name."""
+        return self._link.call(_requests.describe(collection), timeout)
 
     def ping(self, *, timeout: float | None = None) -> float:
         """Goes to the server and back; returns the seconds that it took."""

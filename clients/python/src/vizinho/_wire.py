@@ -20,16 +20,21 @@ import numpy.typing as npt
 from .errors import InvalidRequest, ProtocolError, ServerError, server_error
 from .results import (
     LSN,
+    AttributeInfo,
+    AttributeType,
     Collection,
     Fetched,
     IDBlock,
     Metric,
+    Plan,
     Position,
+    Receipt,
     RecordID,
     RecordIDKind,
     RecordIDs,
     SearchBatch,
     ServerInfo,
+    Shortfall,
     Storage,
 )
 
@@ -43,6 +48,14 @@ COMPOSITE_COLUMNS_MAX: Final = 32
 
 EXACT: Final = 1
 INCLUDE_SELF: Final = 2
+MODIFIERS: Final = 4
+
+#: What a search reply may have beside ids and distances.
+GROUPS: Final = 1
+EXPLANATIONS: Final = 2
+EXPLANATION_BYTES_MAX: Final = 4_096
+ATTRIBUTES_MAX: Final = 64
+ATTRIBUTE_NAME_BYTES_MAX: Final = 63
 
 #: A recall target travels in these steps; 0 = none given.
 RECALL_STEPS: Final = 10_000
@@ -64,12 +77,15 @@ class Kind(IntEnum):
     SEARCH_BY_ID = 0x06
     FETCH = 0x07
     CANCEL = 0x08
+    SEARCH_LIKE = 0x09
+    DESCRIBE = 0x0A
     WELCOME = 0x81
     PONG = 0x82
     COLLECTIONS = 0x83
     STATISTICS_REPLY = 0x84
     SEARCH_REPLY = 0x85
     FETCHED = 0x87
+    DESCRIBED = 0x8A
     ERROR = 0xFF
 
 
@@ -169,6 +185,7 @@ class FrameReader:
 _HELLO = struct.Struct("<4sHH")
 _SEARCH = struct.Struct("<IIBBHII")
 _SEARCH_BY_ID = struct.Struct("<IIBBHI")
+_SEARCH_LIKE = struct.Struct("<IIBBHII")
 _FETCH = struct.Struct("<BBHI")
 _INT64 = struct.Struct("<q")
 _INT64_ID = np.dtype([("kind", "u1"), ("value", "<i8")])
@@ -247,10 +264,12 @@ def search(
     count: int,
     collection: str,
     recall_target: int = 0,
+    modifiers: bytes = b"",
 ) -> bytes:
-    """A Search, up to its vectors; `recall_target` in 1/10,000."""
+    """A Search, up to its vectors; `recall_target` in 1/10,000, `modifiers` the whole block."""
+    options |= MODIFIERS if modifiers else 0
     fixed = _SEARCH.pack(k, ef, element_type, options, recall_target, dimension, count)
-    return fixed + encode_string(collection)
+    return fixed + encode_string(collection) + modifiers
 
 
 def search_by_id(
@@ -262,10 +281,30 @@ def search_by_id(
     collection: str,
     record_ids: bytes,
     recall_target: int = 0,
+    modifiers: bytes = b"",
 ) -> bytes:
     """A SearchByID; `record_ids` comes from `encode_record_ids`, `recall_target` is in 1/10,000."""
+    options |= MODIFIERS if modifiers else 0
     fixed = _SEARCH_BY_ID.pack(k, ef, options, 0, recall_target, count)
-    return fixed + encode_string(collection) + record_ids
+    return fixed + encode_string(collection) + modifiers + record_ids
+
+
+def search_like(
+    *,
+    k: int,
+    ef: int,
+    options: int,
+    positives: int,
+    negatives: int,
+    collection: str,
+    record_ids: bytes,
+    recall_target: int = 0,
+    modifiers: bytes = b"",
+) -> bytes:
+    """A SearchLike; `record_ids` are first those to be like, then those to be unlike."""
+    options |= MODIFIERS if modifiers else 0
+    fixed = _SEARCH_LIKE.pack(k, ef, options, 0, recall_target, positives, negatives)
+    return fixed + encode_string(collection) + modifiers + record_ids
 
 
 def fetch(*, element_type: int, count: int, collection: str, record_ids: bytes) -> bytes:
@@ -289,7 +328,8 @@ _STATISTIC_VALUES: Final = {1: struct.Struct("<Q"), 2: struct.Struct("<d")}
 _SEARCH_REPLY = struct.Struct("<IIBBHI")
 _FETCHED = struct.Struct("<II")
 _ERROR = struct.Struct("<IBBH")
-_RECEIPT = struct.Struct("<III")
+_RECEIPT = struct.Struct("<IIIBBHQ")
+_ATTRIBUTE = struct.Struct("<BBH")
 _COLLECTION_BYTES_MIN: Final = 42
 _STATISTIC_BYTES_MIN: Final = 5
 
@@ -443,22 +483,61 @@ def search_reply(body: memoryview, query_count: int) -> SearchBatch:
     """
     reader = _Body(body)
     position = reader.position()
-    replied, result_count, kind, *zeros = reader.unpack(_SEARCH_REPLY)
-    _expect_zero(*zeros)
+    replied, result_count, kind, parts, *zeros = reader.unpack(_SEARCH_REPLY)
+    _expect_zero(*zeros, parts & ~(GROUPS | EXPLANATIONS))
     if replied != query_count:
         raise ProtocolError(f"{query_count} queries were asked, {replied} were answered")
-    receipts = list(_RECEIPT.iter_unpack(reader.take(_RECEIPT.size * query_count)))
-    offsets = list(itertools.accumulate((results for results, _, _ in receipts), initial=0))
+    receipts: list[Receipt] = list(_RECEIPT.iter_unpack(reader.take(_RECEIPT.size * query_count)))
+    for receipt in receipts:
+        # Most have no filter and nothing short.
+        _, _, flags, plan, shortfall, zero, matching = receipt
+        if flags > 1 or plan or shortfall or zero or matching:
+            _check_receipt(receipt)
+    offsets = list(itertools.accumulate((receipt[0] for receipt in receipts), initial=0))
     if offsets[-1] != result_count:
         raise ProtocolError(
             f"the queries have {offsets[-1]} results, the reply announces {result_count}"
         )
-    reader.pad()
     block = _id_block(reader, _member(RecordIDKind, kind), result_count)
     reader.pad()
     distances = np.frombuffer(reader.take(4 * result_count), "<f4")
+    groups = np.frombuffer(reader.take(4 * result_count), "<u4") if parts & GROUPS else None
+    explanations = None
+    if parts & EXPLANATIONS:
+        explanations = [reader.string(EXPLANATION_BYTES_MAX) for _ in range(query_count)]
     reader.end()
-    return SearchBatch(block, distances, offsets, receipts, position)
+    return SearchBatch(block, distances, offsets, receipts, position, groups, explanations)
+
+
+def _check_receipt(receipt: Receipt) -> None:
+    _, _, flags, plan, shortfall, zero, matching = receipt
+    _expect_zero(zero, flags >> 2)
+    if flags & 2:
+        _member(Plan, plan)
+    else:
+        _expect_zero(plan, matching)
+    if shortfall:
+        _member(Shortfall, shortfall)
+
+
+def described(body: memoryview) -> list[AttributeInfo]:
+    """Described."""
+    reader = _Body(body)
+    (count,) = reader.unpack(_U32)
+    if count > ATTRIBUTES_MAX:
+        raise ProtocolError(f"{count} attributes are described, more than there can be")
+    found = []
+    for _ in range(count):
+        name = reader.string(ATTRIBUTE_NAME_BYTES_MAX)
+        kind, flags, zero = reader.unpack(_ATTRIBUTE)
+        _expect_zero(zero, flags >> 2)
+        if not name:
+            raise ProtocolError("an attribute without a name is described")
+        found.append(
+            AttributeInfo(name, _member(AttributeType, kind), bool(flags & 1), bool(flags & 2))
+        )
+    reader.end()
+    return found
 
 
 def _id_block(reader: _Body, kind: RecordIDKind, count: int) -> IDBlock:

@@ -54,6 +54,11 @@ class ErrorCode(IntEnum):
     REPLY_TOO_LARGE = 27
     INVALID_RECALL_TARGET = 28
     INTERNAL = 30
+    UNKNOWN_ATTRIBUTE = 31
+    FILTER_TYPE_MISMATCH = 32
+    ORDER_REFUSED = 33
+    INVALID_FILTER = 34
+    INVALID_OPTION = 35
 
     @classmethod
     def _missing_(cls, value: object) -> ErrorCode | None:
@@ -111,7 +116,7 @@ class UnknownCollection(ServerError):
 
 
 class UnknownRecord(ServerError):
-    """An id of a `search_by_id` is not in the collection."""
+    """An id of a `search_by_id` or a `search_like` is not in the collection."""
 
 
 class RequestRejected(ServerError, InvalidRequest):
@@ -144,6 +149,11 @@ _CLASSES: dict[ErrorCode, type[ServerError]] = {
     ErrorCode.INVALID_EFFORT: RequestRejected,
     ErrorCode.INVALID_RECALL_TARGET: RequestRejected,
     ErrorCode.INVALID_COUNT: RequestRejected,
+    ErrorCode.UNKNOWN_ATTRIBUTE: RequestRejected,
+    ErrorCode.FILTER_TYPE_MISMATCH: RequestRejected,
+    ErrorCode.ORDER_REFUSED: RequestRejected,
+    ErrorCode.INVALID_FILTER: RequestRejected,
+    ErrorCode.INVALID_OPTION: RequestRejected,
     ErrorCode.UNSUPPORTED_OPTION: RequestRejected,
     ErrorCode.RECORD_ID_MISMATCH: RequestRejected,
     ErrorCode.REPLY_TOO_LARGE: RequestRejected,

@@ -48,6 +48,56 @@ class RecordIDKind(IntEnum):
     COMPOSITE = 4
 
 
+class AttributeType(IntEnum):
+    """What an attribute's values are."""
+
+    BOOL = 1
+    INT64 = 2
+    FLOAT64 = 3
+    TIMESTAMP = 4
+    UUID = 5
+    KEYWORD = 6
+    INT64_ARRAY = 7
+    UUID_ARRAY = 8
+    KEYWORD_ARRAY = 9
+
+
+class AttributeInfo(NamedTuple):
+    """An attribute that filters can ask for."""
+
+    name: str
+    type: AttributeType
+    #: Whether text can be asked for by order: its collation is C.
+    orders_bytewise: bool
+    #: Whether rows are found by a value of it, without looking at all rows.
+    indexed: bool
+
+
+class Plan(IntEnum):
+    """How a search with a filter found its answer."""
+
+    NOTHING_MATCHES = 1
+    #: All rows that match were scored as answers are: nothing can be missing.
+    EXACT_SCAN = 2
+    #: All rows that match were scored by their codes, the nearest of them again as answers are.
+    CODE_SCAN = 3
+    #: The graph was walked, and rows that do not match were left out.
+    WALK = 4
+    #: A walk would have cost more than a scan, or found too few, so a scan came after it.
+    WALK_THEN_SCAN = 5
+
+
+class Shortfall(IntEnum):
+    """Why fewer results came than were asked for."""
+
+    #: No more rows match.
+    FEW_MATCH = 1
+    #: The others are farther than `distance_max`.
+    THRESHOLD = 2
+    #: There are no more groups.
+    GROUPS = 3
+
+
 class LSN(int):
     """A position in Postgres' write-ahead log: a number that prints as `16/B374D848`."""
 
@@ -118,6 +168,11 @@ class Collection(NamedTuple):
     position: Position
 
 
+#: How one query was answered, as it travels: results, distances computed, flags (1: exact, 2: there
+#: was a filter), plan, shortfall, a zero and the rows that match. Every number means something.
+Receipt: TypeAlias = tuple[int, int, int, int, int, int, int]
+
+
 class IDBlock:
     """The ids of one reply, decoded when they are first looked at where that costs something.
 
@@ -147,30 +202,50 @@ class IDBlock:
 class SearchResult(Sequence[Hit]):
     """The neighbours of one query, nearest first. A sequence of `Hit`s.
 
+    With `group_by`, group by group, the groups in the order of their nearest; with `mmr`, in the
+    order of the choice.
+
     Attributes:
-        distances: `[n]` float32, ascending; a view on the reply.
-        exact: whether every row was compared, so that nothing nearer can exist.
+        distances: `[n]` float32, ascending (but see above); a view on the reply.
+        exact: whether every row that may be found was compared, so that nothing nearer can exist.
         distances_computed: how many distances the server computed for this query.
+        groups: `[n]` uint32, the number of each hit's group, from 0; None without `group_by`.
+        explanation: how the answer was found, for a person; None unless asked for.
         position: what the answer is in step with.
     """
 
-    __slots__ = ("_block", "_ids", "_start", "distances", "distances_computed", "exact", "position")
+    __slots__ = (
+        "_block",
+        "_ids",
+        "_receipt",
+        "_start",
+        "distances",
+        "distances_computed",
+        "exact",
+        "explanation",
+        "groups",
+        "position",
+    )
 
     def __init__(
         self,
         block: IDBlock,
         start: int,
         distances: npt.NDArray[np.float32],
-        distances_computed: int,
-        exact: bool,
+        receipt: Receipt,
         position: Position,
+        groups: npt.NDArray[np.uint32] | None = None,
+        explanation: str | None = None,
     ) -> None:
         self._block = block
         self._start = start
         self._ids: RecordIDs | None = None
         self.distances = distances
-        self.distances_computed = distances_computed
-        self.exact = exact
+        self.distances_computed = receipt[1]
+        self.exact = bool(receipt[2] & 1)
+        self._receipt = receipt
+        self.groups = groups
+        self.explanation = explanation
         self.position = position
 
     @property
@@ -179,6 +254,30 @@ class SearchResult(Sequence[Hit]):
         if self._ids is None:
             self._ids = self._block[self._start : self._start + len(self.distances)]
         return self._ids
+
+    @property
+    def plan(self) -> Plan | None:
+        """How a search with a filter went about it; None without one."""
+        return Plan(self._receipt[3]) if self._receipt[3] else None
+
+    @property
+    def matching_rows(self) -> int | None:
+        """How many rows the filter is TRUE of, exactly; None without a filter."""
+        return self._receipt[6] if self._receipt[2] & 2 else None
+
+    @property
+    def shortfall(self) -> Shortfall | None:
+        """Why fewer results than `k`, or fewer groups, came; None where as many came."""
+        return Shortfall(self._receipt[4]) if self._receipt[4] else None
+
+    def by_group(self) -> list[list[Hit]]:
+        """The hits of each group, the nearest group first. Without `group_by` a hit is a group."""
+        if self.groups is None:
+            return [[hit] for hit in self]
+        grouped: dict[int, list[Hit]] = {}
+        for group, hit in zip(self.groups.tolist(), self, strict=True):
+            grouped.setdefault(group, []).append(hit)
+        return list(grouped.values())
 
     def __len__(self) -> int:
         return len(self.distances)
@@ -208,23 +307,36 @@ class SearchBatch(Sequence[SearchResult]):
 
     Attributes:
         distances: `[sum of all n]` float32: the distances of all queries, one after the other.
+        groups: `[sum of all n]` uint32, beside `distances`; None without `group_by`.
         position: what the answers are in step with.
     """
 
-    __slots__ = ("_block", "_offsets", "_receipts", "distances", "position")
+    __slots__ = (
+        "_block",
+        "_explanations",
+        "_offsets",
+        "_receipts",
+        "distances",
+        "groups",
+        "position",
+    )
 
     def __init__(
         self,
         block: IDBlock,
         distances: npt.NDArray[np.float32],
         offsets: list[int],
-        receipts: list[tuple[int, int, int]],
+        receipts: list[Receipt],
         position: Position,
+        groups: npt.NDArray[np.uint32] | None = None,
+        explanations: list[str] | None = None,
     ) -> None:
         self._block = block
         self._receipts = receipts
         self.distances = distances
+        self.groups = groups
         self._offsets = offsets
+        self._explanations = explanations
         self.position = position
 
     @property
@@ -252,9 +364,14 @@ class SearchBatch(Sequence[SearchResult]):
         if not 0 <= index < len(self):
             raise IndexError("query index out of range")
         start, stop = self._offsets[index], self._offsets[index + 1]
-        _, computed, flags = self._receipts[index]
         return SearchResult(
-            self._block, start, self.distances[start:stop], computed, bool(flags & 1), self.position
+            self._block,
+            start,
+            self.distances[start:stop],
+            self._receipts[index],
+            self.position,
+            None if self.groups is None else self.groups[start:stop],
+            None if self._explanations is None else self._explanations[index],
         )
 
     def __repr__(self) -> str:

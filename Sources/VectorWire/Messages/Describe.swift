@@ -1,0 +1,72 @@
+// Describe and Described: which attributes the rows of a collection have.
+//
+// May use: NIOCore's ByteBuffer, VectorIndex's schema.
+
+import NIOCore
+import VectorIndex
+
+/// Asks which attributes filters and groups can name.
+public struct DescribeRequest: WireMessage, Hashable {
+  public static let kind = MessageKind.describe
+  public let collection: String
+
+  /// - Precondition: `collection` has at most 65,535 bytes.
+  public init(collection: String) { self.collection = collection }
+
+  public func encode(into buffer: inout ByteBuffer) { buffer.writeField(collection) }
+
+  public init(decoding body: ByteBuffer) throws(WireError) {
+    var reader = BodyReader(body)
+    collection = try reader.string("collection")
+    try reader.end()
+  }
+}
+
+/// The answer to ``DescribeRequest``.
+public struct Described: WireMessage, Hashable {
+  public static let kind = MessageKind.described
+  public let attributes: AttributeSchema
+
+  private static let ordersBytewise: UInt8 = 1
+  private static let isIndexed: UInt8 = 2
+
+  public init(attributes: AttributeSchema) { self.attributes = attributes }
+
+  public func encode(into buffer: inout ByteBuffer) {
+    buffer.writeCount(attributes.columns.count)
+    for column in attributes.columns {
+      buffer.writeField(column.name)
+      let flags = (column.ordersBytewise ? Self.ordersBytewise : 0) | (column.isIndexed ? Self.isIndexed : 0)
+      buffer.writeMultipleIntegers(column.type.rawValue, flags, 0 as UInt16, endianness: .little)
+    }
+  }
+
+  public init(decoding body: ByteBuffer) throws(WireError) {
+    var reader = BodyReader(body)
+    let count = try reader.count("count")
+    guard count <= AttributeSchema.columnsMax else {
+      throw BodyReader.malformed("a collection has at most \(AttributeSchema.columnsMax) attributes, not \(count)")
+    }
+    var columns: [AttributeColumn] = []
+    columns.reserveCapacity(count)
+    for _ in 0..<count {
+      let name = try reader.string("name", bytesMax: AttributeSchema.nameBytesMax)
+      let rawType: UInt8 = try reader.integer("type")
+      guard let type = AttributeType(rawValue: rawType) else {
+        throw WireError(.unsupportedOption, "an attribute of type \(rawType) is not known here")
+      }
+      let flags: UInt8 = try reader.integer("flags")
+      guard flags <= Self.ordersBytewise | Self.isIndexed else {
+        throw WireError(.unsupportedOption, "an attribute's flags \(flags) are not known here")
+      }
+      try reader.zero(UInt16.self)
+      columns.append(
+        AttributeColumn(
+          name, type, ordersBytewise: flags & Self.ordersBytewise != 0, isIndexed: flags & Self.isIndexed != 0))
+    }
+    try reader.end()
+    do throws(IndexError) { attributes = try AttributeSchema(columns) } catch {
+      throw BodyReader.malformed(error.message)
+    }
+  }
+}
