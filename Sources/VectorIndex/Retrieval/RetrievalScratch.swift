@@ -56,7 +56,7 @@ final class RetrievalScratch {
   func compareRest(with slot: UInt32, _ store: VectorStore) {
     let count = restSlots.count
     if rowDistances.count < count { rowDistances = [Float](repeating: 0, count: max(count, 2 * rowDistances.count)) }
-    rowQuery.initialize(to: store.pairing.prepare(row: slot, format: store.fine.format, numbers: rowNumbers))
+    rowQuery.initialize(to: store.pairing.prepare(row: slot, numbers: rowNumbers))
     restSlots.withUnsafeBufferPointer { rest in
       rowDistances.withUnsafeMutableBufferPointer { distances in
         // Both hold `count`; none of an empty array's is read.
