@@ -38,10 +38,10 @@ extension QueryReceipt.Plan {
   var words: String {
     switch self {
     case .nothingMatches: "nothing matches"
-    case .exactScan: "exact scan: all rows that match were scored as answers are"
-    case .codeScan: "code scan: all rows that match were scored by their codes, and the nearest of them as answers are"
-    case .walk: "walk: the graph was walked, and rows that do not match were ways only"
-    case .walkThenScan: "walk, then scan: the walk cost too much or found too few, so the rows that match were scanned"
+    case .exactScan: "exact scan (all rows that match were scored as answers are)"
+    case .codeScan: "code scan (all rows that match were scored by their codes, and the nearest of them as answers are)"
+    case .walk: "walk (the graph was walked, and rows that do not match were ways only)"
+    case .walkThenScan: "walk, then scan (the walk cost too much or found too few, so the rows that match were scanned)"
     }
   }
 }
@@ -82,7 +82,7 @@ struct Explanation {
       lines.append("plan: \(QueryReceipt.Plan(filter.plan).words)")
     } else {
       lines.append("filter: none, \(rows) rows")
-      lines.append("plan: \(hits.isExact ? "scan: every row was scored" : "walk: the graph was walked")")
+      lines.append("plan: \(hits.isExact ? "scan (every row was scored)" : "walk (the graph was walked)")")
     }
     let expected = index.configuration.expectedEffort(
       results: options.search.k + options.offset, recallTarget: options.search.recallTarget)
