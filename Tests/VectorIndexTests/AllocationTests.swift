@@ -108,6 +108,41 @@ struct AllocationTests {
     #expect(plans.count >= 4)
   }
 
+  /// A retrieval with no options is a search; one with a bound, a page or variety keeps what it took.
+  @Test func aWarmedRetrievalAllocatesNothing() throws {
+    let index = try index(.int4x16, .cosine)
+    var random = SeededRandom(seed: 9)
+    let queries = (0..<20).map { _ in random.clusteredVector(dimension: Self.dimension, clusters: 20) }
+    let search = SearchOptions(k: 10)
+    let options = [
+      RetrievalOptions(search: search), RetrievalOptions(search: search, distanceMax: 0.8),
+      RetrievalOptions(search: search, offset: 30),
+      RetrievalOptions(search: search, diversity: Diversity(lambda: 0.5)),
+    ]
+    var scratch = SearchScratch(for: index)
+    for isWarm in [false, true] {
+      for options in options {
+        for query in queries {
+          let count = try query.withUnsafeBufferPointer { query in
+            let before = allocation_count()
+            try index.retrieve(query, options, scratch: &scratch) { Self.read($0) }
+            if options.isPlain {
+              _ = try index.retrieve(near: recordID(.uuid, 2), options, scratch: &scratch) { Self.read($0) }
+            }
+            return allocation_count() - before
+          }
+          if isWarm { #expect(count == 0, "\(options)") }
+        }
+      }
+    }
+  }
+
+  private static func read(_ hits: RetrievalHits) {
+    for i in 0..<hits.count {
+      precondition(hits.group(at: i) == i && hits.distance(at: i).isFinite && hits.id(at: i).kind == .uuid)
+    }
+  }
+
   /// What this thread allocates in a search with a filter, and in one near a row.
   private func allocations(
     _ index: HNSWIndex, _ query: [Float], near row: Int, _ options: SearchOptions, _ program: FilterProgram,

@@ -11,8 +11,8 @@ extension HNSWIndex {
   /// - query, program, scratch, body: as there.
   /// - Throws: as there, and `invalidRetrieval`, `unknownAttribute`.
   /// - Complexity: with a bound or an offset, that of a search for `k + offset` rows. With a diversity, of a search for the candidates,
-  ///   and `(k + offset) × candidates` distances. With a grouping, at most about two and a half times that of scoring all rows that
-  ///   match, and usually that of a search for twice the results.
+  ///   and `(k + offset) × candidates` distances. With a grouping, usually that of a search for twice the results, and at most about 2⅓
+  ///   times that of scoring all rows that match, or where filtered walks are given up, twice that (docs/RETRIEVAL.md).
   public func retrieve<R>(
     _ query: UnsafeBufferPointer<Float>, _ options: RetrievalOptions, matching program: FilterProgram? = nil,
     scratch: inout SearchScratch, _ body: (RetrievalHits) -> R
