@@ -15,7 +15,7 @@ struct KeptIndex: Sendable {
     configuration = index.configuration
     (header, parts) = index.withFrozen { frozen in
       var parts: [IndexPart: [UInt8]] = [:]
-      for part in IndexPart.parts(of: index.configuration.storage) {
+      for part in IndexPart.parts(of: index.configuration) {
         var bytes = [UInt8](repeating: 0, count: frozen.byteCount(of: part))
         bytes.withUnsafeMutableBytes { frozen.read(part, 0..<$0.count, into: $0) }
         parts[part] = bytes

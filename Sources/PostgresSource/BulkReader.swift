@@ -66,7 +66,7 @@ public final class BulkReader: Sendable {
   /// Reads every row whose vector is not NULL, as of one moment, and hands them over in batches.
   ///
   /// Blocks the calling thread until the end. `sink` is called on the workers' threads, several at a time; a worker waits
-  /// while its call lasts, so memory stays at one batch (about 4 MiB of vectors) a worker. The order of the batches is
+  /// while its call lasts, so memory stays at one batch (about 4 MiB of vectors, and of attributes) a worker. The order of the batches is
   /// that of chance; ``RowBatch/range`` and ``RowBatch/ordinal`` tell the order in the table.
   ///
   /// - Returns: only when all rows were delivered.
@@ -120,11 +120,13 @@ public final class BulkReader: Sendable {
     guard
       found.keyColumns == described.keyColumns, found.dimension == described.dimension,
       found.vectorType == described.vectorType, found.vectorColumn == described.vectorColumn,
+      found.attributes == described.attributes,
       found.systemIdentifier == described.systemIdentifier, found.database == described.database
     else {
       throw SourceError(
         .sourceChanged,
-        "Between the first look and the read, the key, the vector column or the server changed: start again.")
+        "Between the first look and the read, the key, the vector column, the attributes or the server changed: start again."
+      )
     }
   }
 }

@@ -1,6 +1,6 @@
 // What to read: a table or a query, as the user names it.
 //
-// May use: nothing but the standard library.
+// May use: SourceAttribute.
 
 /// Where the rows come from.
 public enum RowSource: Hashable, Sendable {
@@ -11,6 +11,13 @@ public enum RowSource: Hashable, Sendable {
 }
 
 extension RowSource {
+  var attributes: [SourceAttribute] {
+    switch self {
+    case .table(let table): table.attributes
+    case .query(let query): query.attributes
+    }
+  }
+
   /// The same source, once its dimension is known: a query need not run again to tell it.
   func with(dimension: Int) -> RowSource {
     guard case .query(var query) = self else { return self }
@@ -33,16 +40,19 @@ public struct TableSource: Hashable, Sendable {
   public var filter: String?
   /// The vectors' dimension, for a column that does not say it. Every row is checked against it.
   public var dimension: Int?
+  /// What is read beside the vectors, at most ``AttributeSchema/columnsMax``.
+  public var attributes: [SourceAttribute]
 
   public init(
     _ name: String, keyColumns: [String]? = nil, vectorColumn: String? = nil, filter: String? = nil,
-    dimension: Int? = nil
+    dimension: Int? = nil, attributes: [SourceAttribute] = []
   ) {
     self.name = name
     self.keyColumns = keyColumns
     self.vectorColumn = vectorColumn
     self.filter = filter
     self.dimension = dimension
+    self.attributes = attributes
   }
 }
 
@@ -56,12 +66,18 @@ public struct QuerySource: Hashable, Sendable {
   public var vectorColumn: String?
   /// The vectors' dimension. Nil: as the column's type says it, else as the first row has it.
   public var dimension: Int?
+  /// What is read beside the vectors, of the result's columns.
+  public var attributes: [SourceAttribute]
 
-  public init(_ sql: String, keyColumns: [String], vectorColumn: String? = nil, dimension: Int? = nil) {
+  public init(
+    _ sql: String, keyColumns: [String], vectorColumn: String? = nil, dimension: Int? = nil,
+    attributes: [SourceAttribute] = []
+  ) {
     self.sql = sql
     self.keyColumns = keyColumns
     self.vectorColumn = vectorColumn
     self.dimension = dimension
+    self.attributes = attributes
   }
 
   /// A query for its vectors alone, whose rows have no names: they are numbered as they come. Its column with the vectors is the

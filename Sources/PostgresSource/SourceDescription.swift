@@ -1,6 +1,6 @@
 // What the preflight found: everything that the index and the snapshot must know before the first row arrives.
 //
-// May use: VectorIndex for the kinds of record ids.
+// May use: VectorIndex for the kinds of record ids and attributes.
 
 public import VectorIndex
 
@@ -10,6 +10,17 @@ public struct SourceDescription: Hashable, Sendable {
   public struct KeyColumn: Hashable, Sendable {
     public var name: String
     public var type: KeyType
+  }
+
+  /// What is read beside the vectors.
+  public struct Attribute: Hashable, Sendable {
+    /// As the index has it.
+    public var column: AttributeColumn
+    /// The source's column that it is read from.
+    public var sourceColumn: String
+    package var field: AttributeField
+    /// What stands for it in a SELECT.
+    package var expression: String
   }
 
   /// A table that holds rows itself: the table, or one of its leaf partitions.
@@ -40,6 +51,8 @@ public struct SourceDescription: Hashable, Sendable {
   public var vectorType: VectorType
   /// The number of components of every vector.
   public var dimension: Int
+  /// In the order of the source's list, which is that of ``RowBatch/attributes``.
+  public var attributes: [Attribute]
   /// What is read, in the order of ``RowBatch/leaf``; empty for a query.
   public var leaves: [Leaf]
   /// About how many rows there are. For a table: without its filter. From the statistics, else from the size.
@@ -63,8 +76,16 @@ public struct SourceDescription: Hashable, Sendable {
     keyColumns.count == 1 ? keyColumns[0].type.recordIDKind : .composite
   }
 
+  /// The attributes as an index's.
+  /// - Throws: ``IndexError`` with `invalidConfiguration`; not for a description that a preflight made.
+  public func attributeSchema() throws(IndexError) -> AttributeSchema {
+    attributes.isEmpty ? .empty : try AttributeSchema(attributes.map(\.column))
+  }
+
   package var layout: RowLayout {
-    RowLayout(keyTypes: keyColumns.map(\.type), vectorType: vectorType, dimension: dimension)
+    RowLayout(
+      keyTypes: keyColumns.map(\.type), vectorType: vectorType, dimension: dimension,
+      attributes: attributes.map(\.field))
   }
 }
 

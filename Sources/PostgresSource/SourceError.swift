@@ -67,6 +67,12 @@ extension SourceError.Code {
   public static let keyMissing = Self(rawValue: "keyMissing")
   /// A key column has a type that no record id has.
   public static let keyColumnType = Self(rawValue: "keyColumnType")
+  /// An attribute is read from a column of a type that no attribute has.
+  public static let attributeType = Self(rawValue: "attributeType")
+  /// A text attribute's collation takes different texts for equal.
+  public static let attributeCollation = Self(rawValue: "attributeCollation")
+  /// An attribute is read from a generated column of a table.
+  public static let attributeGenerated = Self(rawValue: "attributeGenerated")
   /// The column says no dimension, and no row does.
   public static let dimensionUnknown = Self(rawValue: "dimensionUnknown")
   /// A stated dimension contradicts the column or a row.
@@ -99,6 +105,8 @@ extension SourceError.Code {
   public static let nullKey = Self(rawValue: "nullKey")
   /// A key is longer than ``RecordID/encodedBytesMax``.
   public static let keyTooLong = Self(rawValue: "keyTooLong")
+  /// A text or an array is longer than an attribute may be.
+  public static let attributeTooLong = Self(rawValue: "attributeTooLong")
   /// A vector holds NaN or an infinity, which pgvector itself refuses to store.
   public static let notFinite = Self(rawValue: "notFinite")
   /// The system refused a thread or a pipe.

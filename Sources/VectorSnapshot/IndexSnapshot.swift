@@ -42,21 +42,13 @@ public enum IndexSnapshot {
   public static func publish(
     _ index: HNSWIndex, origin: SnapshotOrigin, to publisher: SnapshotPublisher, options: SnapshotWriter.Options
   ) throws(SnapshotError) -> SnapshotPublisher.Publication {
-    // Left out, they would be NULLs when the snapshot is loaded.
-    guard index.configuration.attributes.isEmpty else {
-      throw SnapshotError(
-        .exceedsFormat, path: publisher.directory.path,
-        message:
-          "the index has attributes, which snapshots do not hold yet: nothing was written. Save an index without attributes"
-      )
-    }
-    let storage = index.configuration.storage
+    let configuration = index.configuration
     return try index.withFrozen { frozen throws(SnapshotError) in
       try publisher.publish(
-        metadata: metadata(index.configuration, frozen.header, frozen.recallCurve, origin),
-        sections: IndexPart.parts(of: storage).map { part in
+        metadata: metadata(configuration, frozen.header, frozen.recallCurve, origin),
+        sections: IndexPart.parts(of: configuration).map { part in
           SnapshotSection(
-            id: part.sectionID, elementSize: part.elementSize(of: storage), byteCount: frozen.byteCount(of: part),
+            id: part.sectionID, elementSize: part.elementSize(of: configuration), byteCount: frozen.byteCount(of: part),
             read: { range, destination in frozen.read(part, range, into: destination) })
         },
         options: options)
@@ -76,7 +68,7 @@ public enum IndexSnapshot {
       entryLayer: narrow(file, .entryLayer), insertions: file.require(.insertions))
     let origin = try origin(of: file)
     let curve = try recallCurve(of: file)
-    for part in IndexPart.parts(of: configuration.storage) where file.section(part.sectionID) == nil {
+    for part in IndexPart.parts(of: configuration) where file.section(part.sectionID) == nil {
       throw file.missing(part.sectionID)
     }
     do {
@@ -119,6 +111,7 @@ public enum IndexSnapshot {
       connectivity: int(file, .connectivity), constructionEffort: int(file, .constructionEffort),
       searchEffort: int(file, .searchEffort), seed: file.require(.seed))
     configuration.rotates = try rotates(file, storage)
+    configuration.attributes = try attributes(of: file)
     if let target = try file.optional(.recallTarget) { configuration.recallTarget = Float(target) }
     do throws(IndexError) {
       try configuration.validate()
@@ -140,6 +133,16 @@ public enum IndexSnapshot {
         "its rows are rotated in way \(version), and this program knows \(Rotation.version); use a newer one")
     }
     return true
+  }
+
+  /// What its rows have beside their vectors; nothing in files from before there was such a thing.
+  private static func attributes(of file: SnapshotFile) throws(SnapshotError) -> AttributeSchema {
+    guard let bytes = try file.optional(.attributes) else { return .empty }
+    do throws(IndexError) {
+      return try AttributeSchema(decoding: bytes)
+    } catch {
+      throw file.unusable("its metadata \"\(SnapshotMetadataKey.attributes.name)\" is no such thing: \(error)")
+    }
   }
 
   /// What its calibration measured; nil when the index was never calibrated, or the file is older than that.
@@ -165,6 +168,7 @@ public enum IndexSnapshot {
     metadata[.writer] = origin.writer
     metadata[.storage] = configuration.storage.name
     metadata[.rotation] = configuration.rotationVersion
+    metadata[.attributes] = configuration.attributes.isEmpty ? nil : configuration.attributes.encoded()
     metadata[.metric] = configuration.metric.name
     metadata[.recordIDKind] = UInt64(configuration.recordIDKind.rawValue)
     metadata[.dimension] = UInt64(configuration.dimension)
@@ -213,6 +217,7 @@ extension SnapshotMetadataKey where Value == Double {
 
 extension SnapshotMetadataKey where Value == [UInt8] {
   static let recallCurve = Self("recall_curve")
+  static let attributes = Self("attributes")
 }
 
 extension SnapshotMetadataKey where Value == Int64 {

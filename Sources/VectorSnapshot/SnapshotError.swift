@@ -106,10 +106,11 @@ struct SnapshotErrorContext: Sendable {
     SnapshotError(.notASnapshot, path: path, message: "\(path) is not a snapshot: \(found). \(advice)")
   }
 
-  func unsupportedVersion(found: UInt32, supported: UInt32) -> SnapshotError {
+  func unsupportedVersion(found: UInt32, supported: ClosedRange<UInt32>) -> SnapshotError {
     SnapshotError(
       .unsupportedVersion, path: path,
-      message: "\(path) has snapshot format version \(found), and this program reads version \(supported). "
+      message: "\(path) has snapshot format version \(found), and this program reads versions \(supported.lowerBound) "
+        + "to \(supported.upperBound). "
         + "Use the release that wrote it. Otherwise: \(advice)")
   }
 

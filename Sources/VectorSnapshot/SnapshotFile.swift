@@ -64,7 +64,7 @@ public final class SnapshotFile: Sendable {
     self.context = context
     self.table = table
     self.metadata = metadata
-    formatVersion = SnapshotFormat.version
+    formatVersion = header.version
     blockBytes = header.blockBytes
     sections = table.sections.map { section in
       let blocks = table.blocks[section.blocks]

@@ -41,6 +41,13 @@ struct RebuildCommand: AsyncParsableCommand {
   @Option(
     name: .customLong("where"), help: ArgumentHelp("Only rows for which this SQL condition is true.", valueName: "sql"))
   var condition: String?
+  @Option(
+    help: ArgumentHelp(
+      """
+      What filters may ask for, separated by commas: NAME, the column of that name; NAME=COLUMN; or NAME=COLUMN->KEY:TYPE, a place \
+      in a jsonb column, as bool, int8, float8, timestamptz, uuid, text, int8[], uuid[] or text[]. Default: nothing.
+      """, valueName: "attributes"))
+  var attributes: String?
   @Option(help: "The vectors' dimension, where the column's type does not say it.") var dimension: Int?
   @Option(help: "The collection's name. Default: the table's, without its schema.") var collection: String?
   @Option(help: "cosine, inner_product (ip) or l2.") var metric: String?
@@ -120,9 +127,13 @@ struct RebuildCommand: AsyncParsableCommand {
     let left = [(report.nullVectors, "NULL"), (report.zeroVectors, "zero")].filter { $0.0 > 0 }
       .map { "\($0.0.grouped) with a \($0.1) vector left out" }
     let total = report.readSeconds + report.linkSeconds + report.calibrateSeconds + report.saveSeconds
-    let storage = report.collection.index.configuration.storage.name
+    let configuration = report.collection.index.configuration
+    let attributes = configuration.attributes.columns.count
+    let what =
+      rows + " rows as \(configuration.storage.name)"
+      + (attributes > 0 ? " with \(attributes) attribute\(attributes == 1 ? "" : "s")" : "")
     say(
-      "\(report.collection.name): \(([rows + " rows as \(storage)"] + left).joined(separator: ", ")) in \(seconds(total)) "
+      "\(report.collection.name): \(([what] + left).joined(separator: ", ")) in \(seconds(total)) "
         + "(read \(seconds(report.readSeconds)), linked \(seconds(report.linkSeconds)), "
         + "calibrated \(seconds(report.calibrateSeconds)), saved \(seconds(report.saveSeconds)))")
     say(searching(report))
@@ -159,17 +170,24 @@ struct RebuildCommand: AsyncParsableCommand {
     let column = settings.string(vectorColumn, .vectorColumn)
     let filter = settings.string(condition, .condition)
     let dimension = try settings.int(dimension, .dimension, in: HNSWConfiguration.dimensionRange)
+    let attributes = try settings.string(attributes, .attributes).map { text throws(SourceError) in
+      try SourceAttribute.list(parsing: text)
+    }
     let source: RowSource
     switch (table, query) {
     case (let table?, nil):
       source = .table(
-        TableSource(table, keyColumns: keys, vectorColumn: column, filter: filter, dimension: dimension))
+        TableSource(
+          table, keyColumns: keys, vectorColumn: column, filter: filter, dimension: dimension,
+          attributes: attributes ?? []))
     case (nil, let query?):
       guard let keys, let column else {
         throw ValidationError("--query needs --id-columns and --vector-column: which of its columns are which")
       }
       guard filter == nil else { throw ValidationError("--where is for a table; put the condition into the --query") }
-      source = .query(QuerySource(query, keyColumns: keys, vectorColumn: column, dimension: dimension))
+      source = .query(
+        QuerySource(
+          query, keyColumns: keys, vectorColumn: column, dimension: dimension, attributes: attributes ?? []))
     default:
       throw ValidationError("give one of \(SettingKey.table.description) and \(SettingKey.query.description)")
     }

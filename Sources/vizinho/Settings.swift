@@ -29,6 +29,7 @@ enum SettingKey: String, CaseIterable {
   case idColumns = "id_columns"
   case vectorColumn = "vector_column"
   case condition = "where"
+  case attributes
   case dimension
   case metric
   case storage

@@ -40,11 +40,13 @@ struct SnapshotInspectCommand: AsyncParsableCommand {
       "format version \(file.formatVersion), \(file.byteCount.grouped) bytes, blocks of \(file.blockBytes >> 10) KiB"
     )
     for entry in file.metadata.entries { print("  \(entry.name): \(entry.value)") }
-    print("section            raw bytes        stored    ratio   blocks   stored raw")
-    for section in file.sections {
-      let name = IndexPart(rawValue: section.id.rawValue)?.name ?? "section \(section.id)"
+    let attributes = (try? IndexSnapshot.configuration(of: file).attributes) ?? .empty
+    let names = file.sections.map { Self.name(of: $0, attributes) }
+    let width = max(14, names.map(\.count).max() ?? 0)
+    print(Self.left("section", width) + "     raw bytes        stored    ratio   blocks   stored raw")
+    for (section, name) in zip(file.sections, names) {
       print(
-        name.padding(toLength: 14, withPad: " ", startingAt: 0)
+        Self.left(name, width)
           + Self.right(section.byteCount.grouped, 14)
           + Self.right(section.storedByteCount.grouped, 14)
           + Self.right(String(format: "%.3f", section.ratio), 9)
@@ -55,6 +57,17 @@ struct SnapshotInspectCommand: AsyncParsableCommand {
       try await onOwnThread { [file] in try file.verify(threads: threads) }
       print("every block is as it was written")
     }
+  }
+
+  /// `attribute 3 (tags): elements`
+  private static func name(of section: SnapshotSectionInfo, _ attributes: AttributeSchema) -> String {
+    guard let part = IndexPart(rawValue: section.id.rawValue) else { return "section \(section.id)" }
+    guard case .attribute(let own, let column) = part, column < attributes.columns.count else { return part.name }
+    return "attribute \(column + 1) (\(attributes.columns[column].name)): \(own.name)"
+  }
+
+  private static func left(_ text: String, _ width: Int) -> String {
+    text + String(repeating: " ", count: max(0, width - text.count))
   }
 
   private static func right(_ text: String, _ width: Int) -> String {

@@ -116,7 +116,7 @@ import Testing
 func bytes(of index: HNSWIndex) throws -> [IndexPart: [UInt8]] {
   index.withFrozen { frozen in
     var parts: [IndexPart: [UInt8]] = [:]
-    for part in IndexPart.parts(of: index.configuration.storage) {
+    for part in IndexPart.parts(of: index.configuration) {
       var bytes = [UInt8](repeating: 0, count: frozen.byteCount(of: part))
       bytes.withUnsafeMutableBytes { buffer in
         // In pieces of an odd size, as a file's blocks would cut them.

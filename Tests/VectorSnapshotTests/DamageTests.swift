@@ -167,7 +167,7 @@ import Testing
     #expect(openAndLoad()?.code == .io)
   }
 
-  @Test(arguments: [0, 2, 7, UInt32.max])
+  @Test(arguments: [0, 3, 7, UInt32.max])
   func anotherVersionSaysWhichIsFoundAndWhichIsRead(version: UInt32) throws {
     try Sample.write(Sample.sections(seed: 7), to: path)
     let original = SnapshotBytes(bytes: try readFile(path))
@@ -178,6 +178,6 @@ import Testing
     let error = openAndLoad()
     #expect(error?.code == .unsupportedVersion)
     #expect(error?.message.contains("version \(version),") == true)
-    #expect(error?.message.contains("reads version 1") == true)
+    #expect(error?.message.contains("reads versions 1 to 2") == true)
   }
 }

@@ -13,7 +13,7 @@ import Testing
     let file = try SnapshotFile(path: folder.file("a.vzs"))
     #expect(file.byteCount == byteCount)
     #expect(try readFile(folder.file("a.vzs")).count == byteCount)
-    #expect(file.formatVersion == 1)
+    #expect(file.formatVersion == 2)
     #expect(file.blockBytes == Sample.blockBytes)
     for threads in [1, 2, 5] { try Sample.expect(file, holds: sections, threads: threads) }
     #expect(try folder.names() == ["a.vzs"])

@@ -97,7 +97,7 @@ def test_a_query_that_cannot_be_answered_says_why(
 def test_a_snapshot_is_looked_into(sample_index: pathlib.Path) -> None:
     output = said("snapshot", "inspect", sample_index / "collections" / "passages", "--verify")
     for words in (
-        "format version 1",
+        "format version 2",
         "rows: 10000",
         "metric: cosine",
         "storage: int4x16",

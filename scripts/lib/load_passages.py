@@ -1,7 +1,9 @@
 """Loads passages with their vectors into a Postgres table, by binary COPY.
 
-The table holds id (the row of the array, from 0), title, summary, body and embedding. It is made anew every time, in
-one transaction: until the commit everybody sees the old one. A table that this program did not make is not touched.
+The table holds id (the row of the array, from 0), title, summary, body and embedding, and what there is to filter by: kind,
+language, parts and length. Those follow from the title, as from a Debian package's name, where the texts do not say them.
+It is made anew every time, in one transaction: until the commit everybody sees the old one. A table that this program did
+not make is not touched.
 """
 
 import argparse
@@ -9,6 +11,7 @@ import gzip
 import json
 import os
 import pathlib
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +30,22 @@ MARK = "Loaded by scripts/load-sample."
 # pgvector's own bounds of a column's dimension.
 DIMENSION_MAX = {"vector": 16_000, "halfvec": 16_000}
 
+# How Debian's policies name the packages of a language.
+LANGUAGES = (
+    ("python", r"python3?-.+"),
+    ("perl", r"lib.+-perl"),
+    ("rust", r"librust-.+"),
+    ("go", r"golang-.+"),
+    ("haskell", r"libghc-.+|haskell-.+"),
+    ("javascript", r"node-.+|libjs-.+"),
+    ("ruby", r"ruby-.+"),
+    ("r", r"r-(cran|bioc|other)-.+"),
+    ("java", r"lib.+-java(-doc)?"),
+    ("ocaml", r"lib.+-ocaml(-dev)?"),
+    ("php", r"php[0-9.]*-.+"),
+    ("lisp", r"elpa-.+|cl-.+"),
+)
+
 
 def fail(message: str) -> NoReturn:
     sys.exit(f"load-sample: {message}")
@@ -36,6 +55,30 @@ def read_texts(path: pathlib.Path) -> Iterator[dict[str, Any]]:
     with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
         for line in file:
             yield json.loads(line)
+
+
+def language_of(package: str) -> str | None:
+    """The language that a Debian package's name tells, or None."""
+    return next((language for language, pattern in LANGUAGES if re.fullmatch(pattern, package)), None)
+
+
+def kind_of(package: str) -> str:
+    """What a Debian package is for, by its name."""
+    if package.endswith("-dev"):
+        return "development"
+    if package.endswith(("-doc", "-docs")):
+        return "documentation"
+    if package.endswith(("-data", "-common")) or package.startswith("fonts-"):
+        return "data"
+    return "library" if package.startswith("lib") else "program"
+
+
+def fields_of(text: dict[str, Any]) -> tuple[str, str, str, str, str | None, list[str], int]:
+    """The table's columns between id and embedding, of one line of texts."""
+    title, body = text.get("title", ""), text.get("text", text.get("body", ""))
+    kind, language = text.get("kind", kind_of(title)), text.get("language", language_of(title))
+    parts = text.get("parts", [part for part in re.split(r"[-+.\s]+", title) if part])
+    return title, text.get("summary", ""), body, kind, language, parts, len(body)
 
 
 def read_base(path: pathlib.Path, element_type: str) -> NDArray[Any]:
@@ -64,7 +107,7 @@ def create_table(connection: psycopg.Connection, table: sql.Identifier, element_
     connection.execute(
         sql.SQL(
             "CREATE TABLE {} (id bigint PRIMARY KEY, title text NOT NULL, summary text NOT NULL, body text NOT NULL,"
-            " embedding {}({}) NOT NULL)"
+            " kind text NOT NULL, language text, parts text[] NOT NULL, length int NOT NULL, embedding {}({}) NOT NULL)"
         ).format(table, sql.SQL(type_name(element_type)), sql.Literal(dimension))
     )
     connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(MARK)))
@@ -84,15 +127,15 @@ def copy_rows(
     """Streams the rows in; fails where the texts do not match the vectors in number."""
     wrap = HalfVector if element_type == "halfvec" else Vector
     shows_progress = sys.stderr.isatty()
-    statement = sql.SQL("COPY {} (id, title, summary, body, embedding) FROM STDIN (FORMAT BINARY)").format(table)
+    columns = "id, title, summary, body, kind, language, parts, length, embedding"
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(table, sql.SQL(columns))
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(["int8", "text", "text", "text", element_type])
+        copy.set_types(["int8", "text", "text", "text", "text", "text", "text[]", "int4", element_type])
         row = -1
         for row, text in enumerate(texts):
             if row >= len(base):
                 fail(f"there are more texts than the {len(base):,} vectors")
-            fields = (text.get("title", ""), text.get("summary", ""), text.get("text", text.get("body", "")))
-            copy.write_row((row, *fields, wrap(base[row])))
+            copy.write_row((row, *fields_of(text), wrap(base[row])))
             if shows_progress and row % 2_000 == 0:
                 print(f"\r    {row:,} of {len(base):,} rows", end="", file=sys.stderr, flush=True)
         if shows_progress:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
-from load_passages import load
+from load_passages import fields_of, kind_of, language_of, load
 from numpy.typing import NDArray
 from pgvector_exact import ExactSearch, agreeing
 from psycopg import sql
@@ -119,3 +119,35 @@ def test_agreeing_counts_ties_and_ignores_order() -> None:
     assert agreeing([(1, 0.1), (9, 0.300_001), (4, 0.4)], exact) == 2
     assert agreeing([], exact) == 0
     assert agreeing([(1, 0.1)], []) == 0
+
+
+@pytest.mark.parametrize(
+    ("package", "kind", "language"),
+    [
+        ("libtest-trap-perl", "library", "perl"),
+        ("librust-bstr+regex-automata-dev", "development", "rust"),
+        ("python3-numpy", "program", "python"),
+        ("libghc-aeson-doc", "documentation", "haskell"),
+        ("r-cran-dplyr", "program", "r"),
+        ("fonts-noto", "data", None),
+        ("postgresql-common", "data", None),
+        ("vim", "program", None),
+        ("", "program", None),
+    ],
+)
+def test_a_packages_name_tells_its_kind_and_language(package: str, kind: str, language: str | None) -> None:
+    assert (kind_of(package), language_of(package)) == (kind, language)
+
+
+def test_what_the_texts_say_wins() -> None:
+    said = {"title": "ruby-x", "text": "abc", "kind": "poem", "language": None, "parts": ["p"]}
+    assert fields_of(said) == ("ruby-x", "", "abc", "poem", None, ["p"], 3)
+    assert fields_of({"title": "ruby-x"}) == ("ruby-x", "", "", "program", "ruby", ["ruby", "x"], 0)
+
+
+def test_there_is_something_to_filter_by(url: str, table: str, tmp_path: pathlib.Path) -> None:
+    load(url, table, "vector", *made_set(tmp_path))
+    with psycopg.connect(url) as connection:
+        name = sql.Identifier(*table.split("."))
+        query = sql.SQL("SELECT kind, language, parts, length FROM {} WHERE id = 7").format(name)
+        assert connection.execute(query).fetchall() == [("program", None, ["título", "7"], 7)]

@@ -38,8 +38,10 @@ final class CopyJob: Sendable {
 }
 
 extension CopyJob {
-  /// About 4 MiB of vectors, and no more than 4,096 rows: what a worker holds at a time.
-  private var batchRows: Int { min(max((4 << 20) / (description.dimension * 4), 64), 4_096) }
+  /// Of vectors, and as much again of attributes.
+  private static let batchBytes = 4 << 20
+  /// No more than 4,096 rows: what a worker holds at a time.
+  private var batchRows: Int { min(max(Self.batchBytes / (description.dimension * 4), 64), 4_096) }
 
   /// The whole life of a worker, on the thread that calls it.
   func work() throws {
@@ -77,7 +79,7 @@ extension CopyJob {
     let rows = try connection.copyOut(statement) { chunk in
       bytes += chunk.count
       try decoder.decode(chunk, into: &batch)
-      if batch.count >= rowsMax {
+      if batch.count >= rowsMax || batch.attributeBytes >= Self.batchBytes {
         try deliver()
         ordinal += 1
         batch = RowBatch(dimension: description.dimension, leaf: range.leaf, range: number, ordinal: ordinal)

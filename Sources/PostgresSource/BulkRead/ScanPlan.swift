@@ -69,6 +69,7 @@ package enum ScanPlan {
   }
 
   private static func columns(_ description: SourceDescription) -> String {
-    SQLText.identifiers(description.keyColumns.map(\.name) + [description.vectorColumn])
+    let names = SQLText.identifiers(description.keyColumns.map(\.name) + [description.vectorColumn])
+    return ([names] + description.attributes.map(\.expression)).joined(separator: ", ")
   }
 }

@@ -8,7 +8,7 @@
 //     vector    i16 dimension   i16 0   dimension × f32
 //     halfvec   i16 dimension   i16 0   dimension × f16
 //
-// All integers are big-endian. A row's fields are its key columns in key order, then the vector.
+// All integers are big-endian. A row's fields are its key columns in key order, then the vector, then its attributes (AttributeField.swift).
 //
 // May use: VectorIndex for RecordID. Unsafe, because this is where bytes meet libpq: every read stands behind a
 // comparison with the number of bytes at hand.
@@ -20,13 +20,17 @@ package struct RowLayout: Hashable, Sendable {
   package var keyTypes: [KeyType]
   package var vectorType: VectorType
   package var dimension: Int
+  package var attributes: [AttributeField]
 
-  package init(keyTypes: [KeyType], vectorType: VectorType, dimension: Int) {
+  package init(
+    keyTypes: [KeyType], vectorType: VectorType, dimension: Int, attributes: [AttributeField] = []
+  ) {
     precondition((1...RecordID.compositeColumnsMax).contains(keyTypes.count), "a key has 1 to 32 columns")
     precondition((1...SourceDescription.dimensionMax).contains(dimension), "a dimension that pgvector has")
     self.keyTypes = keyTypes
     self.vectorType = vectorType
     self.dimension = dimension
+    self.attributes = attributes
   }
 
   var vectorBytes: Int { 4 + dimension * vectorType.bytesPerComponent }
@@ -53,7 +57,7 @@ package struct BinaryCopyDecoder: Sendable {
 
   package init(layout: RowLayout) {
     self.layout = layout
-    fieldCount = layout.keyTypes.count + 1
+    fieldCount = layout.keyTypes.count + 1 + layout.attributes.count
   }
 
   /// Whether the trailer has come.
@@ -62,7 +66,7 @@ package struct BinaryCopyDecoder: Sendable {
   /// Appends the rows that `chunk` completes to `batch`.
   ///
   /// Complexity: O(bytes). A chunk that begins and ends with a row, as libpq delivers them, is parsed in place.
-  /// - Throws: ``SourceError`` with `malformedData`, `nullKey`, `keyTooLong`, `dimensionMismatch` or `notFinite`. The
+  /// - Throws: ``SourceError`` with `malformedData`, `nullKey`, `keyTooLong`, `dimensionMismatch`, `notFinite` or `attributeTooLong`. The
   ///   rows before the bad one are in `batch`; the decoder must not be used any more.
   package mutating func decode(_ chunk: UnsafeRawBufferPointer, into batch: inout RowBatch) throws(SourceError) {
     if carry.isEmpty {
@@ -128,13 +132,13 @@ package struct BinaryCopyDecoder: Sendable {
 
     var offset = 2
     let id: RecordID
-    if fieldCount == 2 {
+    if layout.keyTypes.count == 1 {
       guard let key = try parseKey(0, bytes, &offset) else { return nil }
       id = key
     } else {
       var columns: [RecordID] = []
-      columns.reserveCapacity(fieldCount - 1)
-      for column in 0..<(fieldCount - 1) {
+      columns.reserveCapacity(layout.keyTypes.count)
+      for column in layout.keyTypes.indices {
         guard let key = try parseKey(column, bytes, &offset) else { return nil }
         columns.append(key)
       }
@@ -142,17 +146,52 @@ package struct BinaryCopyDecoder: Sendable {
       guard id.isEncodable else { throw keyTooLong() }
     }
 
-    guard bytes.count >= offset + 4 else { return incomplete(offset + 4) }
-    let length = Int(bytes.bigEndian(at: offset, as: Int32.self))
-    offset += 4
-    if length == -1 {
+    let vectorOffset: Int
+    switch try parseVector(bytes, &offset, of: id) {
+    case .incomplete: return nil
+    case .null:
+      guard try skipAttributes(bytes, &offset) else { return nil }
       nullVectorCount += 1
       return offset
+    case .vector(let start): vectorOffset = start
     }
+    var attributeBytes = 0
+    guard let attributes = try parseAttributes(bytes, &offset, of: id, &attributeBytes) else { return nil }
+    guard appendVector(bytes, at: vectorOffset, to: &batch) else {
+      throw SourceError(.notFinite, "The row with key \(id) has a vector with NaN or an infinity.")
+    }
+    batch.ids.append(id)
+    if !layout.attributes.isEmpty {
+      batch.attributes.append(attributes)
+      batch.attributeBytes += attributeBytes
+    }
+    rowCount += 1
+    return offset
+  }
+
+  private enum ParsedVector {
+    case incomplete
+    case null
+    /// Its components begin here.
+    case vector(at: Int)
+  }
+
+  /// Checks the vector's field and steps over it.
+  private mutating func parseVector(
+    _ bytes: UnsafeRawBufferPointer, _ offset: inout Int, of id: RecordID
+  ) throws(SourceError) -> ParsedVector {
+    func needing(_ count: Int) -> ParsedVector {
+      bytesNeeded = count
+      return .incomplete
+    }
+    guard bytes.count >= offset + 4 else { return needing(offset + 4) }
+    let length = Int(bytes.bigEndian(at: offset, as: Int32.self))
+    offset += 4
+    if length == -1 { return .null }
     guard length >= 4, length <= 4 + SourceDescription.dimensionMax * 4 else {
       throw malformed("a vector has \(length) bytes")
     }
-    guard bytes.count >= offset + 4 else { return incomplete(offset + 4) }
+    guard bytes.count >= offset + 4 else { return needing(offset + 4) }
     let dimension = Int(bytes.bigEndian(at: offset, as: UInt16.self))
     guard dimension == layout.dimension else {
       throw SourceError(
@@ -163,13 +202,65 @@ package struct BinaryCopyDecoder: Sendable {
     guard length == layout.vectorBytes else {
       throw malformed("a vector of \(dimension) dimensions has \(length) bytes, not \(layout.vectorBytes)")
     }
-    guard bytes.count >= offset + length else { return incomplete(offset + length) }
-    guard appendVector(bytes, at: offset + 4, to: &batch) else {
-      throw SourceError(.notFinite, "The row with key \(id) has a vector with NaN or an infinity.")
+    guard bytes.count >= offset + length else { return needing(offset + length) }
+    defer { offset += length }
+    return .vector(at: offset + 4)
+  }
+
+  /// The length of an attribute's field, or -1 for NULL; nil when its end has not come. `offset` is then of no meaning, else where it begins.
+  private mutating func parseLength(
+    _ bytes: UnsafeRawBufferPointer, _ offset: inout Int, of field: AttributeField
+  ) throws(SourceError) -> Int? {
+    guard bytes.count >= offset + 4 else { return incomplete(offset + 4) }
+    let length = Int(bytes.bigEndian(at: offset, as: Int32.self))
+    offset += 4
+    guard (-1...AttributeField.bytesMax).contains(length) else {
+      throw malformed("the attribute \"\(field.name)\" has \(length) bytes")
     }
-    batch.ids.append(id)
-    rowCount += 1
-    return offset + length
+    guard bytes.count >= offset + max(length, 0) else { return incomplete(offset + length) }
+    return length
+  }
+
+  /// - Returns: nil when their end has not come.
+  private mutating func parseAttributes(
+    _ bytes: UnsafeRawBufferPointer, _ offset: inout Int, of id: RecordID, _ byteCount: inout Int
+  ) throws(SourceError) -> [AttributeValue]? {
+    guard !layout.attributes.isEmpty else { return [] }
+    var values: [AttributeValue] = []
+    values.reserveCapacity(layout.attributes.count)
+    for field in layout.attributes {
+      guard let length = try parseLength(bytes, &offset, of: field) else { return nil }
+      guard length >= 0 else {
+        values.append(.null)
+        continue
+      }
+      do throws(AttributeField.Fault) {
+        values.append(try field.value(UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + length)])))
+      } catch {
+        switch error {
+        case .malformed(let what): throw malformed("the attribute \"\(field.name)\" is \(what)")
+        case .tooLong(let what):
+          throw SourceError(
+            .attributeTooLong,
+            "The row with key \(id) has as its attribute \"\(field.name)\" \(what). Leave such rows out with a "
+              + "condition, read a query that shortens it, or leave it out of --attributes.")
+        }
+      }
+      offset += length
+      byteCount += length
+    }
+    return values
+  }
+
+  /// - Returns: false when their end has not come.
+  private mutating func skipAttributes(
+    _ bytes: UnsafeRawBufferPointer, _ offset: inout Int
+  ) throws(SourceError) -> Bool {
+    for field in layout.attributes {
+      guard let length = try parseLength(bytes, &offset, of: field) else { return false }
+      offset += max(length, 0)
+    }
+    return true
   }
 
   /// - Precondition: `bytes` holds the layout's number of components from `offset` on.
@@ -261,7 +352,7 @@ package struct BinaryCopyDecoder: Sendable {
 
 extension UnsafeRawBufferPointer {
   /// - Precondition: the value's bytes lie within the buffer (checked).
-  fileprivate func bigEndian<Value: FixedWidthInteger & BitwiseCopyable>(at offset: Int, as: Value.Type) -> Value {
+  func bigEndian<Value: FixedWidthInteger & BitwiseCopyable>(at offset: Int, as: Value.Type) -> Value {
     Value(bigEndian: loadUnaligned(fromByteOffset: offset, as: Value.self))
   }
 }

@@ -9,6 +9,10 @@ public struct RowBatch: Sendable {
   public package(set) var ids: [RecordID] = []
   /// Row-major, without padding: row i is `vectors[i * dimension ..< (i + 1) * dimension]`.
   public package(set) var vectors: [Float] = []
+  /// For each row a value for each attribute of the source, in its order; empty when it has none.
+  public package(set) var attributes: [[AttributeValue]] = []
+  /// The bytes that the attributes took on the wire.
+  package var attributeBytes = 0
   /// The number of components of a row.
   public let dimension: Int
   /// Which of ``SourceDescription/leaves`` the rows are from; 0 for a query.

@@ -6,7 +6,7 @@
 // May use: Connection, Catalog.
 
 struct Preflight {
-  private let catalog: Catalog
+  let catalog: Catalog
   private let source: RowSource
 
   init(_ connection: Connection, _ source: RowSource) {
@@ -71,7 +71,9 @@ extension Preflight {
     }
     let keys = try keyColumns(keyNames, among: columns, of: table)
     let vector = try vectorColumn(source.vectorColumn, among: columns, of: table, vectors)
-    let leaves = try leaves(of: relation, table, keyNames + [vector.column.name], server)
+    let attributes = try attributes(source.attributes, among: columns, of: table, .table(relation.oid))
+    let leaves = try leaves(
+      of: relation, table, keyNames + [vector.column.name] + attributes.map(\.sourceColumn), server)
 
     if let filter = source.filter {
       do {
@@ -99,6 +101,7 @@ extension Preflight {
     let rowBytes = dimension * vector.type.bytesPerComponent + 64
     return SourceDescription(
       table: table, keyColumns: keys, vectorColumn: vector.column.name, vectorType: vector.type, dimension: dimension,
+      attributes: attributes,
       leaves: leaves.map(\.leaf), estimatedRows: leaves.reduce(0) { $0 + ($1.rows ?? $1.bytes / rowBytes) },
       isEstimateCounted: source.filter == nil && leaves.allSatisfy { $0.rows != nil || $0.bytes == 0 },
       serverVersion: catalog.connection.serverVersion, pgvectorVersion: vectors.version, database: server.database,
@@ -210,8 +213,10 @@ extension Preflight {
         "The query's column \(column) has no fixed dimension, and no row has a vector to take it from. "
           + "Say it with --dimension N, or cast: \(column)::\(vector.type.rawValue)(N).")
     }
+    let attributes = try attributes(source.attributes, among: columns, of: "the query", .query(from))
     return SourceDescription(
       table: nil, keyColumns: keys, vectorColumn: vector.column.name, vectorType: vector.type, dimension: dimension,
+      attributes: attributes,
       leaves: [], estimatedRows: estimate, isEstimateCounted: false, serverVersion: catalog.connection.serverVersion,
       pgvectorVersion: vectors.version, database: server.database, systemIdentifier: server.systemIdentifier,
       timeline: server.timeline, isStandby: server.isStandby)
@@ -278,7 +283,7 @@ extension Preflight {
     return (candidates[0], type)
   }
 
-  private func find(
+  func find(
     _ name: String, among columns: [Connection.ResultColumn], of what: String
   ) throws(SourceError) -> Connection.ResultColumn {
     let found = columns.filter { $0.name == name }
@@ -295,7 +300,7 @@ extension Preflight {
     return column
   }
 
-  private func list(_ columns: [Connection.ResultColumn]) throws(SourceError) -> String {
+  func list(_ columns: [Connection.ResultColumn]) throws(SourceError) -> String {
     let shown = Array(columns.prefix(50))
     let types = try catalog.typeNames(shown)
     let names = zip(shown, types).map { SQLText.identifier($0.name) + " " + $1 }

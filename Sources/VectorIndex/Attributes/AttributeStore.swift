@@ -211,3 +211,57 @@ extension AttributeStore {
     for column in columns { column.wipe(row) }
   }
 }
+
+// MARK: - Loading
+
+extension AttributeStore {
+  /// Commits an attribute row for each of `count` slots of an index that has none yet: slot n gets row n + 1.
+  func restoreRows(_ count: Int) throws(IndexError) {
+    try rows.commit(slots: count + 1 + Self.blockSlots)
+    rowsUsed = count + 1
+  }
+
+  /// Binds the slots to the rows that were made for them. No reader is there yet.
+  /// - isLive: by slot; the rows of the others are free, and NULL.
+  func bindRestored(_ isLive: [Bool]) {
+    for (slot, isLive) in isLive.enumerated() where isLive {
+      bindings[slot].store(UInt32(slot) + 1, ordering: .releasing)
+    }
+    for block in 0..<((isLive.count + Self.blockSlots - 1) / Self.blockSlots) {
+      blockCell(block)[0].store(UInt32(block * Self.blockSlots) + 1, ordering: .releasing)
+    }
+    // As free slots are: the lowest first, so that slots keep the rows that follow each other.
+    freeRows = isLive.indices.reversed().filter { !isLive[$0] }.map { UInt32($0) + 1 }
+  }
+
+  /// Fills the posting lists of a column from its rows. Several columns at a time, each on a thread of its own.
+  func restorePostings(of column: AttributeCells, _ isLive: [Bool]) throws(IndexError) {
+    guard let postings = column.postings else { return }
+    // No reader has seen what is outgrown.
+    var frees = DeferredFrees(pins: pins)
+    defer { frees.freeAll() }
+    for (slot, isLive) in isLive.enumerated() where isLive {
+      for key in column.keys(UInt32(slot) + 1) {
+        try postings.append(key, UInt32(slot), &frees) { _ in true }
+      }
+    }
+  }
+
+  /// Adds the words of a column, each for the first time. Several columns at a time, each on a thread of its own.
+  /// - Returns: false when one is there twice or is no UTF-8.
+  func restoreWords(
+    of dictionary: KeywordDictionary, lengths: [UInt16], _ bytes: [UInt8]
+  ) throws(IndexError) -> Bool {
+    var frees = DeferredFrees(pins: pins)
+    defer { frees.freeAll() }
+    var start = 0
+    for (number, length) in lengths.enumerated() {
+      let end = start + Int(length)
+      guard let word = String(validating: bytes[start..<end], as: UTF8.self),
+        try dictionary.code(adding: word, &frees) == UInt32(number)
+      else { return false }
+      start = end
+    }
+    return true
+  }
+}

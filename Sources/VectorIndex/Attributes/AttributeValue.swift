@@ -71,7 +71,7 @@ extension AttributeValue {
   }
 
   /// A UUID as text writes it.
-  static func uuid(_ text: String) -> AttributeValue? {
+  package static func uuid(_ text: String) -> AttributeValue? {
     guard text.utf8.allSatisfy({ $0 == UInt8(ascii: "-") || ($0 < 128 && Character(Unicode.Scalar($0)).isHexDigit) }),
       case .uuid(let high, let low)? = RecordID(text, kind: .uuid)
     else { return nil }

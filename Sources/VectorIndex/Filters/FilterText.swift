@@ -26,9 +26,9 @@ private struct FilterPrinter {
       let order = isSQL ? collation(of: [low, high]) : ""
       return "\(name(column))\(order) between \(literal(low)) and \(literal(high))"
     case .isNull(let column): return "\(name(column)) is null"
-    case .contains(let column, let values): return "\(name(column)) @> \(array(values))"
-    case .overlaps(let column, let values): return "\(name(column)) && \(array(values))"
-    case .anyEqual(let column, let value): return "\(literal(value)) = any (\(name(column)))"
+    case .contains(let column, let values): return "\(arrayName(column, values)) @> \(array(values))"
+    case .overlaps(let column, let values): return "\(arrayName(column, values)) && \(array(values))"
+    case .anyEqual(let column, let value): return "\(literal(value)) = any (\(arrayName(column, [value])))"
     case .hasPrefix(let column, let prefix):
       return isSQL
         ? "starts_with(\(name(column)), \(literal(.keyword(prefix))))" : "\(name(column)) prefix \(quoted(prefix))"
@@ -53,6 +53,13 @@ private struct FilterPrinter {
         (0x61...0x7A).contains(byte) || byte == UInt8(ascii: "_") || (i > 0 && (0x30...0x39).contains(byte))
       }
     return isPlain && !isSQL ? column : "\"" + doubled(column, "\"") + "\""
+  }
+
+  /// In SQL an array operator wants one type on both sides, and a column of integer[] or varchar[] is no bigint[] or text[]. Where it is
+  /// one already, the cast is nothing, and indexes serve.
+  private func arrayName(_ column: String, _ values: [AttributeValue]) -> String {
+    guard isSQL, let type = values.lazy.compactMap(sqlType).first else { return name(column) }
+    return "\(name(column))::\(type)[]"
   }
 
   private func list(_ values: [AttributeValue]) -> String { values.map(literal).joined(separator: ", ") }

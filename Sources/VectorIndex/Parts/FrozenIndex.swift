@@ -15,6 +15,7 @@ package final class FrozenIndex: Sendable {
   private let upperRows: [(slot: UInt32, layer: Int)]
   /// The byte forms of ids of no fixed size.
   private let idBytes: [UInt8]
+  private let attributes: FrozenAttributes?
 
   fileprivate init(_ index: HNSWIndex, insertions: UInt64) {
     self.index = index
@@ -29,6 +30,7 @@ package final class FrozenIndex: Sendable {
     }
     self.upperRows = upperRows
     self.idBytes = idBytes
+    attributes = index.attributes.map { [slots] in FrozenAttributes($0, index.store, slots: slots) }
     let entry = index.graph.entryPoint()
     header = IndexPartsHeader(
       slots: UInt64(slots), rows: UInt64(index.count), entrySlot: entry?.slot ?? 0,
@@ -48,6 +50,7 @@ package final class FrozenIndex: Sendable {
       case .uuid: slots * 16
       case .text, .composite: idBytes.count
       }
+    case .attribute(let part, let column): attributes?.byteCount(of: part, column) ?? 0
     }
   }
 
@@ -95,6 +98,7 @@ package final class FrozenIndex: Sendable {
       case .text, .composite:
         idBytes.withUnsafeBytes { target.copyMemory(from: $0.baseAddress! + range.lowerBound, byteCount: range.count) }
       }
+    case .attribute(let part, let column): attributes?.read(part, column, range, into: destination)
     }
   }
 

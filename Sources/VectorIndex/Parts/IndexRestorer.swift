@@ -34,6 +34,7 @@ extension HNSWIndex {
     if configuration.storage != .f32 { try expect(.sides, byteCount, slots * MemoryLayout<RowSide>.stride) }
     try expect(.groundLinks, byteCount, slots * graph.groundStride * 4)
     try expect(.layers, byteCount, slots)
+    try expectAttributes(slots: slots, byteCount)
     guard slots > 0 else { return }
     try store.restoreSlots(slots)
 
@@ -48,6 +49,7 @@ extension HNSWIndex {
     try restoreUpperLinks(layers, load)
     try checkLinks(layers)
     try restoreRows(layers, try restoreIDs(layers, byteCount, load), threads: threads)
+    try restoreAttributes(layers, threads: threads, byteCount, load)
     if header.rows > 0 {
       guard header.entryLayer <= Graph.layerMax, header.entrySlot < header.slots,
         layers[Int(header.entrySlot)] == header.entryLayer + 1
@@ -189,14 +191,14 @@ extension HNSWIndex {
     }
   }
 
-  private func expect(_ part: IndexPart, _ byteCount: (IndexPart) -> Int, _ expected: Int) throws(IndexError) {
+  func expect(_ part: IndexPart, _ byteCount: (IndexPart) -> Int, _ expected: Int) throws(IndexError) {
     let found = byteCount(part)
     guard found == expected else {
       throw contradiction("the part \"\(part.name)\" has \(found) bytes instead of \(expected)")
     }
   }
 
-  private func contradiction(_ what: String) -> IndexError {
+  func contradiction(_ what: String) -> IndexError {
     IndexError(.inconsistentParts, "the saved parts of the index contradict each other: \(what)")
   }
 }

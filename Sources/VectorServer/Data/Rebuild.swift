@@ -54,10 +54,11 @@ public final class Rebuild: Sendable {
     if let done = prepared.withLock({ $0 }) { return done }
     let description = try reader.describe()
     estimated.store(description.estimatedRows, ordering: .relaxed)
-    let configuration = HNSWConfiguration(
+    let configuration = try HNSWConfiguration(
       dimension: description.dimension, metric: plan.metric, recordIDKind: description.recordIDKind,
       storage: plan.storage, connectivity: plan.connectivity, constructionEffort: plan.constructionEffort,
-      recallTarget: plan.recallTarget, searchEffort: plan.searchEffort, seed: plan.seed)
+      recallTarget: plan.recallTarget, searchEffort: plan.searchEffort, seed: plan.seed,
+      attributes: description.attributeSchema())
     let index = try HNSWIndex(configuration: configuration)
     let estimate = RebuildEstimate(
       rows: description.estimatedRows, isCounted: description.isEstimateCounted, configuration: configuration,
@@ -79,7 +80,9 @@ public final class Rebuild: Sendable {
     let questions = try queries?.read(dimension: description.dimension, metric: plan.metric)
     let summary = try reader.read { [self] batch in
       let zeros = try batch.vectors.withUnsafeBufferPointer { vectors throws(IndexError) in
-        try index.stage(batch.ids, vectors)
+        batch.attributes.isEmpty
+          ? try index.stage(batch.ids, vectors)
+          : try index.stage(batch.ids, vectors, attributes: batch.attributes)
       }
       zeroVectors.wrappingAdd(zeros.count, ordering: .relaxed)
     }
@@ -126,5 +129,7 @@ public final class Rebuild: Sendable {
     let what = description.table ?? "a query"
     return "\(what) of database \(description.database), key (\(key)), column \(description.vectorColumn) "
       + "\(description.vectorType.rawValue)(\(description.dimension))"
+      + (description.attributes.isEmpty
+        ? "" : ", attributes (\(description.attributes.map(\.column.name).joined(separator: ", ")))")
   }
 }

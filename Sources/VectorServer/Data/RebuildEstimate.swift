@@ -13,6 +13,9 @@ public struct RebuildEstimate: Hashable, Sendable {
   public var isCounted: Bool
   public var dimension: Int
   public var storage: VectorStorage
+  /// How many attributes each row has. Of their words and the elements of their arrays, of which nobody knows how many there will be,
+  /// nothing is counted.
+  public var attributes: Int
   /// Bytes that the index of so many rows commits.
   public var bytesNeeded: Int
   /// Bytes that this process may have for indexes.
@@ -28,6 +31,7 @@ public struct RebuildEstimate: Hashable, Sendable {
     self.bytesAvailable = bytesAvailable
     dimension = configuration.dimension
     storage = configuration.storage
+    attributes = configuration.attributes.columns.count
     // A planner may think of any number; what is beyond all memory is so by 2⁴⁰ rows, too.
     bytesNeeded = HNSWIndex.bytesNeeded(rows: min(max(0, rows), 1 << 40), configuration: configuration)
   }
@@ -50,7 +54,9 @@ public struct RebuildEstimate: Hashable, Sendable {
 
   private var figures: String {
     "about \(Self.mebibytes(bytesNeeded)) MiB for \(isCounted ? "" : "an estimated ")\(rows.grouped) rows of "
-      + "\(dimension) dimensions as \(storage.name), of \(Self.mebibytes(bytesAvailable)) MiB that this process may have for "
+      + "\(dimension) dimensions as \(storage.name)"
+      + (attributes > 0 ? " with \(attributes) attribute\(attributes == 1 ? "" : "s")" : "")
+      + ", of \(Self.mebibytes(bytesAvailable)) MiB that this process may have for "
       + "indexes"
   }
 

@@ -10,7 +10,9 @@
 // May use: nothing but the standard library.
 
 enum SnapshotFormat {
-  static let version: UInt32 = 1
+  /// The version that is written, and those that are read. Version 1 is laid out alike and holds less (docs/SNAPSHOT.md).
+  static let version: UInt32 = 2
+  static let versionsRead: ClosedRange<UInt32> = 1...2
   /// As PNG's, it shows a transfer that took the file for text: a byte over 127, then both kinds of line ending.
   static let magic: [UInt8] = [0x89, 0x56, 0x5A, 0x53, 0x0D, 0x0A, 0x1A, 0x0A]  // \x89 V Z S \r \n \x1A \n
   static let endMagic: [UInt8] = [0x56, 0x5A, 0x53, 0x45, 0x4E, 0x44, 0x0D, 0x0A]  // V Z S E N D \r \n
@@ -33,6 +35,7 @@ enum SnapshotFormat {
 
 /// The first 64 bytes. The magic, the version and the checksum keep their places in every version.
 struct SnapshotHeader: Hashable, Sendable {
+  var version = SnapshotFormat.version
   var blockBytes: Int
   var metadataBytes: Int
   var metadataChecksum: UInt32
@@ -40,7 +43,7 @@ struct SnapshotHeader: Hashable, Sendable {
   /// The 64 bytes, and the checksum in their last four.
   func encode() -> (bytes: [UInt8], checksum: UInt32) {
     var bytes = SnapshotFormat.magic
-    bytes.append(littleEndian: SnapshotFormat.version)
+    bytes.append(littleEndian: version)
     bytes.append(littleEndian: UInt32(blockBytes))
     bytes.append(littleEndian: UInt32(metadataBytes))
     bytes.append(littleEndian: metadataChecksum)
@@ -69,8 +72,8 @@ struct SnapshotHeader: Hashable, Sendable {
     guard CRC32C.checksum(bytes.dropLast(4)) == checksum else {
       throw context.corrupted("the header does not match its checksum", offset: 0)
     }
-    guard version == SnapshotFormat.version else {
-      throw context.unsupportedVersion(found: version, supported: SnapshotFormat.version)
+    guard SnapshotFormat.versionsRead.contains(version) else {
+      throw context.unsupportedVersion(found: version, supported: SnapshotFormat.versionsRead)
     }
     guard SnapshotFormat.isBlockBytes(Int(blockBytes)) else {
       throw context.corrupted("a block length of \(blockBytes) bytes is not allowed", offset: 12)
@@ -83,7 +86,8 @@ struct SnapshotHeader: Hashable, Sendable {
     }
     return (
       SnapshotHeader(
-        blockBytes: Int(blockBytes), metadataBytes: Int(metadataBytes), metadataChecksum: metadataChecksum),
+        version: version, blockBytes: Int(blockBytes), metadataBytes: Int(metadataBytes),
+        metadataChecksum: metadataChecksum),
       checksum
     )
   }

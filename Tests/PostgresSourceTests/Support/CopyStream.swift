@@ -69,3 +69,37 @@ func decode(
   }
   return (batch, decoder)
 }
+
+// MARK: Attributes
+
+extension CopyStream {
+  /// An attribute as Postgres sends it; nil is NULL.
+  static func attribute(_ value: AttributeValue, _ field: AttributeField) -> [UInt8]? {
+    switch value {
+    case .null: return nil
+    case .bool(let bool): return [bool ? 1 : 0]
+    case .int64(let number):
+      switch field.scalar {
+      case .smallint: return bigEndian(Int16(number))
+      case .integer: return bigEndian(Int32(number))
+      default: return bigEndian(number)
+      }
+    case .float64(let number):
+      return field.scalar == .real ? bigEndian(Float(number).bitPattern) : bigEndian(number.bitPattern)
+    case .timestamp(let microseconds): return bigEndian(microseconds)
+    case .uuid(let high, let low): return bigEndian(high) + bigEndian(low)
+    case .keyword(let text): return Array(text.utf8)
+    case .array(let elements):
+      let scalar = AttributeField(name: field.name, scalar: field.scalar)
+      let hasNulls = elements.contains(.null)
+      var bytes =
+        bigEndian(Int32(elements.isEmpty ? 0 : 1)) + bigEndian(Int32(hasNulls ? 1 : 0)) + bigEndian(UInt32(25))
+      if !elements.isEmpty { bytes += bigEndian(Int32(elements.count)) + bigEndian(Int32(1)) }
+      for element in elements {
+        let own = attribute(element, scalar)
+        bytes += bigEndian(Int32(own?.count ?? -1)) + (own ?? [])
+      }
+      return bytes
+    }
+  }
+}

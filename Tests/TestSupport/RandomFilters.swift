@@ -1,15 +1,17 @@
 // Schemas, rows and filters from a seed: few distinct values, so that rows meet filters, and the odd ones among them.
 
-import TestSupport
-
-@testable import VectorIndex
+public import VectorIndex
 
 extension SeededRandom {
-  mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
+  /// Postgres's first timestamp and its last.
+  private static let firstTimestamp: Int64 = -211_813_488_000_000_000
+  private static let lastTimestamp: Int64 = 9_223_371_331_199_999_999
 
-  mutating func pick<T>(_ values: [T]) -> T { values[Int.random(in: 0..<values.count, using: &self)] }
+  public mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
 
-  mutating func schema() -> AttributeSchema {
+  public mutating func pick<T>(_ values: [T]) -> T { values[Int.random(in: 0..<values.count, using: &self)] }
+
+  public mutating func schema() -> AttributeSchema {
     var columns: [AttributeColumn] = []
     for i in 0..<Int.random(in: 1...10, using: &self) {
       let type = i < 9 && chance(50) ? AttributeType.allCases[i % 9] : pick(AttributeType.allCases)
@@ -26,7 +28,7 @@ extension SeededRandom {
   }
 
   /// A value that is no NULL.
-  mutating func value(_ type: AttributeType) -> AttributeValue {
+  public mutating func value(_ type: AttributeType) -> AttributeValue {
     switch type {
     case .bool: return .bool(chance(50))
     case .int64:
@@ -39,7 +41,7 @@ extension SeededRandom {
     case .timestamp:
       return .timestamp(
         chance(30)
-          ? pick([.min, .max, TimestampText.first, TimestampText.end - 1, 0, -1])
+          ? pick([.min, .max, Self.firstTimestamp, Self.lastTimestamp, 0, -1])
           : .random(in: -5...5, using: &self) * 86_399_999_999)
     case .uuid:
       return .uuid(
@@ -55,11 +57,11 @@ extension SeededRandom {
     }
   }
 
-  mutating func row(_ schema: AttributeSchema) -> [AttributeValue] {
+  public mutating func row(_ schema: AttributeSchema) -> [AttributeValue] {
     schema.columns.map { chance(15) ? .null : value($0.type) }
   }
 
-  mutating func filter(_ schema: AttributeSchema, depth: Int = 4) -> Filter {
+  public mutating func filter(_ schema: AttributeSchema, depth: Int = 4) -> Filter {
     if depth > 1, chance(55) {
       switch Int.random(in: 0..<3, using: &self) {
       case 0: return .and((0..<Int.random(in: 2...4, using: &self)).map { _ in filter(schema, depth: depth - 1) })

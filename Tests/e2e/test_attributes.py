@@ -1,0 +1,91 @@
+"""Attributes from Postgres: read by a rebuild, kept in the snapshot, served again."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import numpy as np
+import psycopg
+import pytest
+from engine import Engine, program, rebuild, vizinho
+from numpy.typing import NDArray
+
+ATTRIBUTES = "kind, lang=language, parts, length"
+
+
+@pytest.fixture(scope="module")
+def attributes_index(sample_database: str, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A data directory with the collection `passages` and four attributes."""
+    directory = tmp_path_factory.mktemp("attributes-index")
+    done = rebuild(directory, sample_database, "passages", "passages", "cosine", "--attributes", ATTRIBUTES)
+    assert done.returncode == 0, done.stderr
+    assert "10,000 rows as int4x16 with 4 attributes in " in done.stderr
+    assert "of 384 dimensions as int4x16 with 4 attributes, of " in done.stderr
+    return directory
+
+
+def test_a_snapshot_says_which_attributes_it_has(attributes_index: pathlib.Path) -> None:
+    done = vizinho("snapshot", "inspect", attributes_index / "collections" / "passages", "--verify")
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "attributes (kind, lang, parts, length)",
+        "attribute 1 (kind): words",
+        "attribute 3 (parts): elements",
+        "attribute 4 (length): cells",
+        "every block is as it was written",
+    ):
+        assert words in done.stdout
+
+
+def test_an_index_with_attributes_is_served(attributes_index: pathlib.Path, questions: NDArray[np.float32]) -> None:
+    with Engine(attributes_index) as engine, engine.client() as client:
+        assert client.statistics("passages")["rows"] == 10_000
+        assert len(client.search("passages", questions[0], 5).ids) == 5
+
+
+def test_attributes_come_from_the_environment_and_the_file(sample_database: str, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "settings.json"
+    settings = {"table": "passages", "metric": "cosine", "postgres": sample_database, "where": "id < 100"}
+    file.write_text(json.dumps(settings | {"data_dir": str(tmp_path / "data"), "attributes": "kind"}))
+
+    def said(**environment: str) -> str:
+        done = subprocess.run(
+            [program(), "rebuild", "--config", file],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    assert "100 rows as int4x16 with 1 attribute in " in said()
+    assert "with 2 attributes in " in said(VIZINHO_ATTRIBUTES="kind,length")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ("tenant", ("tenant", '"kind" text')),
+        ("kind,", ("--attributes", "character 6")),
+        ("kind, kind", ("kind", "twice")),
+        ("embedding", ("vector(384)", "timestamptz")),
+        ("n=kind->n:int8", ("kind", "not jsonb")),
+        ("price", ("price", "numeric", '"price"::float8')),
+    ],
+)
+def test_what_cannot_be_an_attribute_is_refused_in_words(
+    sample_database: str, tmp_path: pathlib.Path, attributes: str, words: tuple[str, ...]
+) -> None:
+    table = "passages"
+    if attributes == "price":
+        table = "priced"
+        with psycopg.connect(sample_database) as connection:
+            connection.execute("CREATE TABLE priced (id bigint PRIMARY KEY, embedding vector(3), price numeric)")
+    done = rebuild(tmp_path, sample_database, table, "passages", "cosine", "--attributes", attributes)
+    assert done.returncode > 0
+    for word in words:
+        assert word in done.stderr
+    assert not list(tmp_path.rglob("*.vzs"))
