@@ -74,7 +74,7 @@ struct AllocationTests {
   }
 
   /// Filters that few rows meet, many, and all but a few, by every plan, and one that asks postings.
-  @Test(arguments: [VectorStorage.f32, .int4x16])
+  @Test(arguments: [VectorStorage.f32, .int8, .int4x8, .int4x16])
   func aWarmedFilteredSearchAllocatesNothing(storage: VectorStorage) throws {
     var random = SeededRandom(seed: 8)
     let schema = try AttributeSchema([AttributeColumn("n", .int64), AttributeColumn("word", .keyword)])

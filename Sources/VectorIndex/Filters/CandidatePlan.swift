@@ -41,7 +41,7 @@ indirect enum CandidatePlan {
         if type.element == .keyword {
           self = wordsOf[filter].map { .rarestWord(postings, $0) } ?? .anywhere
         } else {
-          self = .smallest(values.compactMap(\.postingKey).map { .keys(postings, [$0]) })
+          self = .smallest(values.distinct.compactMap(\.postingKey).map { .keys(postings, [$0]) })
         }
       } else {
         self = .anywhere
@@ -73,7 +73,7 @@ indirect enum CandidatePlan {
       return count
     case .words(let postings, let i):
       var count = 0
-      for j in words[i].condition.literals.indices where words[i].codes[j] != KeywordDictionary.noCode {
+      for j in 0..<words[i].literalCount where words[i].codes[j] != KeywordDictionary.noCode {
         count += postings.list(of: UInt64(words[i].codes[j])).count
       }
       return count
@@ -97,7 +97,7 @@ indirect enum CandidatePlan {
     case .nowhere: return
     case .keys(let postings, let keys): for key in keys { candidates.append(postings.list(of: key)) }
     case .words(let postings, let i):
-      for j in words[i].condition.literals.indices where words[i].codes[j] != KeywordDictionary.noCode {
+      for j in 0..<words[i].literalCount where words[i].codes[j] != KeywordDictionary.noCode {
         candidates.append(postings.list(of: UInt64(words[i].codes[j])))
       }
     case .rarestWord(let postings, let i):
@@ -120,7 +120,7 @@ extension WordBinding {
   fileprivate func rarest(_ postings: PostingTable) -> UInt64? {
     var rarest: UInt64?
     var shortest = Int.max
-    for i in condition.literals.indices {
+    for i in 0..<literalCount {
       guard codes[i] != KeywordDictionary.noCode else { return nil }
       let count = postings.list(of: UInt64(codes[i])).count
       if count < shortest { (rarest, shortest) = (UInt64(codes[i]), count) }

@@ -32,6 +32,8 @@ public indirect enum Filter: Hashable, Sendable {
   public static let nodesMax = 256
   /// How many values all lists may have together.
   public static let listValuesMax = 10_000
+  /// How many different values `@>` may ask for: each is looked for among all elements of an array.
+  public static let containsValuesMax = 64
   /// The longest text of a filter.
   public static let textBytesMax = 64 << 10
 }
@@ -105,5 +107,13 @@ extension Filter {
     case .and(let parts), .or(let parts): hasher.combine(parts)
     case .not(let part): hasher.combine(part)
     }
+  }
+}
+
+extension [AttributeValue] {
+  /// Each value once, in the order in which they first came.
+  var distinct: [AttributeValue] {
+    var seen: Set<AttributeValue> = []
+    return filter { seen.insert($0).inserted }
   }
 }

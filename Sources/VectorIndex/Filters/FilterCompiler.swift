@@ -188,8 +188,9 @@ struct FilterCompiler {
   private mutating func compileArray(
     _ filter: Filter, _ kind: FilterPredicate.Kind, _ column: AttributeCells, _ values: [AttributeValue]
   ) {
-    let present = values.filter { $0 != .null }
-    let isNever = kind != .arrayAny && present.count < values.count
+    let distinct = values.distinct
+    let present = distinct.filter { $0 != .null }
+    let isNever = kind != .arrayAny && present.count < distinct.count
     switch column.column.type.element {
     case .keyword:
       addWords(filter, kind, column, literals: present.map(\.keywordBytes), .literals) { $0.isNever = isNever }

@@ -149,8 +149,8 @@ extension FilterPredicate {
       if isNever { return Truth(false) }
       switch type.element {
       case .keyword: return Truth(words?.all(array) ?? true)
-      case .uuid: return Truth(wideSet.all { key in Self.contains(array, key) })
-      default: return Truth(set.all { key in Self.contains(array, key) })
+      case .uuid: return Truth(array.count >= wideSet.count && wideSet.all { key in Self.contains(array, key) })
+      default: return Truth(array.count >= set.count && set.all { key in Self.contains(array, key) })
       }
     case .arrayAny: return Truth(hasAny(array, words))
     default:

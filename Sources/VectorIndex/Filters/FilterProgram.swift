@@ -6,6 +6,8 @@
 //
 // May use: Filter, FilterPredicate, FilterCompiler, FilterScratch.
 
+import Synchronization
+
 /// A filter for one index, compiled. Made once a query; any number of threads may run it, each with its own scratch.
 public final class FilterProgram: @unchecked Sendable {
   // Proof of Sendable: nothing changes after `init`; what is resolved for one search lies in its scratch.
@@ -21,6 +23,9 @@ public final class FilterProgram: @unchecked Sendable {
     case skipIfTrue(to: Int)
   }
 
+  private static let numbers = Atomic<UInt64>(0)
+  /// This program's own, of all that there ever were in this process; not 0.
+  let number: UInt64
   /// The filter that it was made of, its values in the types of their columns.
   public let filter: Filter
   let store: AttributeStore
@@ -37,6 +42,7 @@ public final class FilterProgram: @unchecked Sendable {
     let filter = try filter.validated(against: store.schema)
     var compiler = FilterCompiler(store: store)
     compiler.compile(filter)
+    number = Self.numbers.add(1, ordering: .relaxed).newValue
     self.filter = filter
     self.store = store
     instructions = compiler.instructions

@@ -4,7 +4,9 @@
 
 /// The working memory of one thread's filters. Not copyable: two searches never share one.
 public struct FilterScratch: ~Copyable {
-  private var program: FilterProgram?
+  /// The program that the words were bound for, by its number. Not the program itself: a thread that searches no more would keep it alive,
+  /// and with it the columns of an index that is gone.
+  private var programNumber: UInt64 = 0
   private(set) var words: [WordBinding] = []
   var candidates = SlotList()
   var mask: UnsafeMutablePointer<UInt64>
@@ -34,9 +36,9 @@ public struct FilterScratch: ~Copyable {
 
   /// Makes the program's texts codes, as of now. Call it pinned, before rows are looked at.
   mutating func bind(_ program: FilterProgram) {
-    if self.program !== program {
-      self.program = program
-      words = program.conditions.map { WordBinding($0) }
+    if programNumber != program.number {
+      programNumber = program.number
+      words = program.conditions.indices.map { WordBinding(program, $0) }
     }
     for binding in words { binding.refresh() }
   }

@@ -53,7 +53,9 @@ struct FilterValidator {
       _ = try column(name)
       return filter
     case .contains(let name, let values):
-      return .contains(name, try list(values, try arrayColumn(name, "@>"), "@>"))
+      let values = try list(values, try arrayColumn(name, "@>"), "@>")
+      try Self.checkContains(values, name)
+      return .contains(name, values)
     case .overlaps(let name, let values):
       return .overlaps(name, try list(values, try arrayColumn(name, "&&"), "&&"))
     case .anyEqual(let name, let value):
@@ -113,6 +115,17 @@ struct FilterValidator {
     result.reserveCapacity(values.count)
     for value in values { result.append(try Self.coerced(value, column, symbol)) }
     return result
+  }
+
+  /// Each value is looked for among all elements, so there may not be many.
+  private static func checkContains(_ values: [AttributeValue], _ name: String) throws(IndexError) {
+    let count = values.distinct.count
+    guard count <= Filter.containsValuesMax else {
+      throw IndexError(
+        .invalidFilter,
+        "the list of \"\(name)\" @> has \(count) different values, and at most \(Filter.containsValuesMax) may be asked for at "
+          + "once; join several @> by AND")
+    }
   }
 
   /// Whether single values of a column can be compared so.

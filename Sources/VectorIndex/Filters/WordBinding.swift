@@ -35,20 +35,26 @@ struct WordCondition: Sendable {
 
 /// A condition's words as codes, as far as the dictionary went when they were looked up.
 final class WordBinding {
-  private(set) var condition: WordCondition
+  /// Whose condition it is: alive whenever the binding is used, as the caller holds it, and not kept alive by it (FilterScratch).
+  private unowned(unsafe) let program: FilterProgram
+  private let index: Int
+  let literalCount: Int
+  private var condition: WordCondition { program.conditions[index] }
   /// `[literals]`: their codes, or `noCode` for a word that no row had.
-  private(set) var codes: UnsafeMutablePointer<UInt32>
-  private var codeCapacity: Int
+  let codes: UnsafeMutablePointer<UInt32>
   /// A bit for each code below `known`: whether the condition is true of it.
   private var bits: UnsafeMutablePointer<UInt64>
   private var bitWords: Int
   private(set) var known = 0
 
-  init(_ condition: WordCondition) {
-    self.condition = condition
-    codeCapacity = max(1, condition.literals.count)
-    codes = .allocate(capacity: codeCapacity)
-    codes.initialize(repeating: KeywordDictionary.noCode, count: codeCapacity)
+  /// - index: which of the program's conditions.
+  init(_ program: FilterProgram, _ index: Int) {
+    self.program = program
+    self.index = index
+    let condition = program.conditions[index]
+    literalCount = condition.literals.count
+    codes = .allocate(capacity: max(1, literalCount))
+    codes.initialize(repeating: KeywordDictionary.noCode, count: max(1, literalCount))
     bitWords = 1
     bits = .allocate(capacity: 1)
     bits[0] = 0
@@ -61,6 +67,7 @@ final class WordBinding {
 
   /// Looks up what the dictionary has learnt since. Allocates only when it has grown.
   func refresh() {
+    let condition = condition
     let count = condition.dictionary.count
     guard count > known else { return }
     let wordsNeeded = (count + 63) / 64
@@ -116,24 +123,30 @@ final class WordBinding {
 
   /// A word that a row got by an update since this search began.
   private func matchesLate(_ code: UInt32) -> Bool {
-    code < condition.dictionary.count && condition.matches(condition.dictionary.word(code))
+    let condition = condition
+    return code < condition.dictionary.count && condition.matches(condition.dictionary.word(code))
   }
 
   /// Whether every literal is among an array's elements.
+  /// - Complexity: at most ``Filter/containsValuesMax`` times the elements.
   func all(_ array: ArrayRun) -> Bool {
-    for (i, literal) in condition.literals.enumerated() {
+    // Literals differ, so there must be as many elements.
+    if array.count < literalCount { return false }
+    for i in 0..<literalCount {
       var isThere = false
       for j in 0..<array.count where !isThere {
         let code = array.code(j)
         if code == KeywordDictionary.noCode { continue }
-        isThere = code == codes[i] || (Int(code) >= known && matchesLate(code, literal))
+        isThere = code == codes[i] || (Int(code) >= known && matchesLate(code, literal: i))
       }
       if !isThere { return false }
     }
     return true
   }
 
-  private func matchesLate(_ code: UInt32, _ literal: [UInt8]) -> Bool {
-    code < condition.dictionary.count && condition.dictionary.word(code).elementsEqual(literal)
+  private func matchesLate(_ code: UInt32, literal i: Int) -> Bool {
+    let condition = condition
+    return code < condition.dictionary.count
+      && condition.dictionary.word(code).elementsEqual(condition.literals[i])
   }
 }

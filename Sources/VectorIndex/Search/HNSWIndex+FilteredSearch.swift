@@ -1,16 +1,11 @@
 // Searching among the rows of which a filter is TRUE: how many they are decides how (docs/decisions/0015-filtered-search.md).
 //
-// May use: matching(_:version:into:), MatchScan, the walk, SearchScratch.
+// May use: matching(_:version:into:), FilterCosts, MatchScan, the walk, SearchScratch.
 
 extension HNSWIndex {
-  /// Up to so many matching rows are scored as answers are: what their codes would save is microseconds.
-  private static let exactScanMax = 2_048
-  /// A walk that takes so many times what was expected has met a filter that is against the query. The rows that it finds far away are
-  /// many at one distance, where what it scores again is too little (.957 found of .99, the sample).
+  /// A walk that takes so many times what was expected has met a filter that is against the query: what it finds lies far away, and
+  /// what a scan costs is known.
   private static let walkExcessMax: Float = 3
-  /// Codes are trusted up to this recall. Where the rows that match are those farthest from the query, many lie at about the distance
-  /// of the nearest of them, and 64 kept of 4-bit codes held .966 to .98 of the 10 nearest (the sample, 1,000 to 9,000 matching).
-  private static let codeTargetMax: Float = 0.95
 
   /// Answers a search with a filter. The query stands in the scratch, prepared, and the version is pinned.
   func answer<R>(
@@ -18,129 +13,102 @@ extension HNSWIndex {
     _ scratch: inout SearchScratch, _ body: (SearchHits) -> R
   ) -> R {
     scratch.distancesComputed = 0
+    scratch.rowsRescored = 0
     scratch.nodesExpanded = 0
     let matches = scratch.matches(program, in: self, version: version)
-    let wanted = min(options.k, matches.count) + (excluded == nil ? 0 : 1)
-    var search = FilteredSearch(
-      plan: .nothingMatches, wanted: wanted, matching: matches.count,
-      live: max(matches.count, store.liveCount.load(ordering: .relaxed)))
+    var search = FilteredSearch(plan: .nothingMatches)
     if matches.count > 0 {
-      search.plan = scanPlan(search, options)
-      search.scansExactly = search.plan == .exactScan
-      walkIfCheaper(&search, matches, options, excluding: excluded, version: version, &scratch)
-      if search.plan != .walk { scan(search, matches, options, excluding: excluded, version: version, &scratch) }
+      let wanted = min(options.k, matches.count) + (excluded == nil ? 0 : 1)
+      let costs = FilterCosts(
+        hasCodes: hasCodes, wanted: wanted, matching: matches.count,
+        live: max(matches.count, store.liveCount.load(ordering: .relaxed)))
+      chooseScan(&search, costs, options)
+      walkIfCheaper(&search, costs, matches, options, excluding: excluded, version: version, &scratch)
+      if search.plan != .walk {
+        let scan = MatchScan(matches: matches, store: store)
+        if search.scansCodes { scan.runOnCodes(keeping: wanted, &scratch) } else { scan.run(keeping: wanted, &scratch) }
+        _ = collect(options.k, excluding: excluded, version: version, &scratch)
+      }
     } else {
       scratch.reserveHits(0)
     }
+    let distances = scratch.distancesComputed + scratch.rowsRescored
+    let receipt = FilterReceipt(
+      matchingRows: matches.count, plan: search.plan, expectedScanCost: Int(search.scanCost.rounded(.up)),
+      expectedWalkCost: search.walkCost.map { Int($0.rounded(.up)) }, distancesComputed: distances,
+      rowsRescored: scratch.rowsRescored, isWalkAbandoned: search.isWalkAbandoned)
     return body(
       SearchHits(
         store: store, slots: UnsafePointer(scratch.hitSlots), distances: UnsafePointer(scratch.hitDistances),
-        count: scratch.hitCount, distancesComputed: scratch.distancesComputed, effort: scratch.nodesExpanded,
-        isExact: search.isExact, filter: FilterReceipt(matchingRows: matches.count, plan: search.plan)))
+        count: scratch.hitCount, distancesComputed: distances, effort: scratch.nodesExpanded,
+        isExact: search.plan != .walk && !search.scansCodes, filter: receipt))
   }
 
-  // MARK: Scanning
+  /// Whether codes lie beside the rows that answers are scored with.
+  private var hasCodes: Bool { store.walking.rowBytes < store.answering.rowBytes }
 
   /// How the matching rows are scanned, if they are.
-  private func scanPlan(_ search: FilteredSearch, _ options: SearchOptions) -> FilterReceipt.Plan {
-    if options.exact || !store.rescores { return .exactScan }
-    if options.filterPlan == .codeScan { return .codeScan }
-    if options.recallTarget ?? configuration.recallTarget > Self.codeTargetMax { return .exactScan }
-    // Where much of what was scored is scored again, codes save nothing.
-    let isCheap = search.matching <= Self.exactScanMax || 4 * search.keptOfCodes > search.matching
-    return isCheap || options.filterPlan == .exactScan ? .exactScan : .codeScan
-  }
-
-  private func scan(
-    _ search: FilteredSearch, _ matches: MatchSet, _ options: SearchOptions, excluding excluded: ExcludedRow?,
-    version: UInt64, _ scratch: inout SearchScratch
-  ) {
-    let scan = MatchScan(matches: matches)
-    if search.scansExactly {
-      scan.run(on: store.answering, scratch.answerQuery, keeping: search.wanted, &scratch)
-    } else {
-      scan.run(on: store.walking, scratch.walkQuery, keeping: search.keptOfCodes, &scratch)
-      rescore(scratch.nearest.count, &scratch)
+  private func chooseScan(_ search: inout FilteredSearch, _ costs: FilterCosts, _ options: SearchOptions) {
+    search.plan = .exactScan
+    if store.rescores, !options.exact {
+      switch options.filterPlan {
+      case .codeScan: search.plan = .codeScan
+      case .exactScan: break
+      default: if hasCodes, costs.codeScan < costs.exactScan { search.plan = .codeScan }
+      }
     }
-    _ = collect(options.k, excluding: excluded, version: version, &scratch)
+    search.scansCodes = search.plan == .codeScan
+    search.scanCost = search.scansCodes ? costs.codeScan : costs.exactScan
   }
-
-  // MARK: Walking
 
   /// Walks where that is cheaper than a scan, for as long as it is. The plan is then `walk`, or `walkThenScan` where the walk was given
-  /// up or led to too few.
+  /// up, led to too few, or met more rows at one distance than it kept.
   private func walkIfCheaper(
-    _ search: inout FilteredSearch, _ matches: MatchSet, _ options: SearchOptions,
+    _ search: inout FilteredSearch, _ costs: FilterCosts, _ matches: MatchSet, _ options: SearchOptions,
     excluding excluded: ExcludedRow?, version: UInt64, _ scratch: inout SearchScratch
   ) {
-    let rule = rule(
-      options, wanted: search.wanted, among: search.among, live: search.live, UnsafePointer(scratch.vector))
-    let scanCost = search.scanCost
-    let walkCost = Float(tail.range.count) + walkCost(search, options, rule)
+    if options.exact { return }
+    var rule = rule(
+      options, wanted: costs.wanted, among: costs.among, live: costs.live, UnsafePointer(scratch.vector))
+    if store.rescores { rule.limit = max(rule.limit, Self.walkKeeps(costs.wanted)) }
+    let isByEffort = options.reach == nil && effort(of: options) > 0
+    let target = isByEffort ? nil : options.recallTarget ?? configuration.recallTarget
+    let walkCost =
+      Float(tail.range.count) + costs.walk(rule, target: target, degree: configuration.connectivity)
+    // Where there are no more than a walk keeps, or it would have to go everywhere, there is nothing to expect of one.
+    let isPossible = rule.limit < matches.count && rule.reach < .infinity
+    if isPossible { search.walkCost = walkCost }
     switch options.filterPlan {
-    case nil:
-      let isWalk =
-        !options.exact && rule.limit < matches.count && rule.reach < .infinity
-        && walkCost < scanCost
-      guard isWalk else { return }
+    case nil: guard isPossible, walkCost < search.scanCost else { return }
     case .walk, .walkThenScan: break
     default: return
     }
     // Who measures a walk wants to see it end.
-    let distancesMax = options.filterPlan == .walk ? Int.max : Int(min(scanCost, Self.walkExcessMax * walkCost))
+    let distancesMax =
+      options.filterPlan == .walk ? Int.max : Int(min(search.scanCost, Self.walkExcessMax * walkCost))
     let admission = MatchingRows(mask: scratch.mask(of: matches), distancesMax: distancesMax)
     walk(rule, admitting: admission, fresh: admission, absent: nil, &scratch)
+    search.isWalkAbandoned = scratch.isAbandoned
+    search.plan = .walkThenScan
+    if scratch.isAbandoned { return }
+    if store.rescores, !rescoreWithinErrors(wanted: costs.wanted, &scratch) { return }
     _ = collect(options.k, excluding: excluded, version: version, &scratch)
     let owed = min(options.k, matches.count - (excluded == nil ? 0 : 1))
-    search.plan = scratch.hitCount >= owed && !scratch.isAbandoned ? .walk : .walkThenScan
+    if scratch.hitCount >= owed { search.plan = .walk }
   }
 
-  /// Distances that a walk takes, about, where the rows that match lie as all rows do.
-  private func walkCost(_ search: FilteredSearch, _ options: SearchOptions, _ rule: StopRule) -> Float {
-    // A rule that keeps its effort of matching rows meets so many more of all.
-    let isByEffort = rule.rank == rule.limit && rule.reach == 1
-    let nodes =
-      isByEffort
-      ? Float(rule.limit) * search.inverseShare
-      : FilteredSearch.nodesExpanded(for: search.among, target: options.recallTarget ?? configuration.recallTarget)
-    return nodes * Float(configuration.connectivity)
-  }
+  /// How many of the matching rows that a walk meets it keeps by their codes, at least: enough that among rows that lie anywhere the codes'
+  /// errors are seldom greater than the distance from the last that is wanted to the last that is kept.
+  private static func walkKeeps(_ wanted: Int) -> Int { 2 * wanted + 108 }
 }
 
-/// What is known of a filtered search before it begins, and what became of it. Costs are in distances of a walk.
+/// What is decided of a filtered search, and what became of it.
 private struct FilteredSearch {
   var plan: FilterReceipt.Plan
-  /// Whether a scan, if there is one, is of the plane that answers come from.
-  var scansExactly = true
-  /// Rows that must be found.
-  let wanted: Int
-  /// Rows that match.
-  let matching: Int
-  /// All rows.
-  let live: Int
-
-  /// What a row costs in a scan, against a row in a walk, which pays for links, visited set and frontier and waits for memory.
-  private static let fineRowCost: Float = 1
-  private static let codeRowCost: Float = 0.35
-
-  /// Rows for one that matches.
-  var inverseShare: Float { Float(live) / Float(max(1, matching)) }
-
-  /// As how many nearest of all rows the wanted are, about, where those that match lie as all do.
-  var among: Int { Int(min(Float(live), Float(wanted) * inverseShare)) }
-
-  /// Nearest by their codes that are scored again: more than after a walk, since rows that match may lie far from the query and
-  /// close to each other in distance; but no more than a sorted list takes cheaply.
-  var keptOfCodes: Int { max(StopRule.scored(results: wanted), wanted + 54, min(matching / 16, 512)) }
-
-  var scanCost: Float { Float(matching) * (scansExactly ? Self.fineRowCost : Self.codeRowCost) }
-
-  /// Whether nothing can be missing.
-  var isExact: Bool { scansExactly && plan != .walk }
-
-  /// Nodes that a walk expands for a number of results: two thirds of the built-in efforts, which are one and a half times what
-  /// was measured.
-  static func nodesExpanded(for results: Int, target: Float) -> Float {
-    Float(max(results, DefaultEffort.effort(target: target, results: results) * 2 / 3))
-  }
+  /// Whether a scan, if there is one, goes by codes.
+  var scansCodes = false
+  var scanCost: Float = 0
+  /// nil where no walk would do.
+  var walkCost: Float?
+  var isWalkAbandoned = false
 }

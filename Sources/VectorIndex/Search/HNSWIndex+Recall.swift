@@ -25,7 +25,7 @@ extension HNSWIndex {
     _ options: SearchOptions, wanted: Int, among: Int? = nil, live: Int, _ vector: UnsafePointer<Float>
   ) -> StopRule {
     if let reach = options.reach { return rule(reach, wanted: wanted, vector) }
-    let effort = options.effort > 0 || options.recallTarget != nil ? options.effort : configuration.searchEffort
+    let effort = effort(of: options)
     if effort > 0 { return .effort(max(effort, wanted), results: wanted) }
     let target = options.recallTarget ?? configuration.recallTarget
     guard let curve = curveCell.pointer, curve.pointee.isCurrent(rows: live) else {
@@ -39,6 +39,12 @@ extension HNSWIndex {
       reach.reach = max(reach.reach, curve.pointee.reach(target: target, results: among))
     }
     return rule(reach, wanted: wanted, vector)
+  }
+
+  /// The effort that a search is to take; 0 where it goes by a recall.
+  @inline(__always)
+  func effort(of options: SearchOptions) -> Int {
+    options.effort > 0 || options.recallTarget != nil ? options.effort : configuration.searchEffort
   }
 
   private func rule(_ reach: SearchReach, wanted: Int, _ vector: UnsafePointer<Float>) -> StopRule {

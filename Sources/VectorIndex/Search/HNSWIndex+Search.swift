@@ -125,8 +125,11 @@ extension HNSWIndex {
     walk(
       rule, admitting: VisibleRows(store: store, version: careful ? version : nil),
       fresh: VisibleRows(store: store, version: version), absent: absent, &scratch)
+    if store.rescores { rescore(min(scratch.nearest.count, StopRule.scored(results: rule.results)), &scratch) }
   }
 
+  /// Finds what the rule asks for, by the distances that a walk goes by.
+  ///
   /// - admission: which linked rows may be results; `fresh`: which of the tail.
   @inline(__always)
   func walk(
@@ -150,11 +153,10 @@ extension HNSWIndex {
       if Candidate.slot(candidate) == start { continue }
       scratch.nearest.insert(candidate)
     }
-    if store.rescores { rescore(min(scratch.nearest.count, StopRule.scored(results: rule.results)), &scratch) }
   }
 
   /// Scores what was found by codes with the fine rows.
-  func rescore(_ count: Int, _ scratch: inout SearchScratch) {
+  private func rescore(_ count: Int, _ scratch: inout SearchScratch) {
     scratch.reserveHits(count)
     for i in 0..<count {
       let slot = scratch.nearest.slot(at: i)

@@ -97,11 +97,12 @@ public struct FilterReceipt: Hashable, Sendable {
     case nothingMatches
     /// All matching rows were scored as answers are: nothing can be missing.
     case exactScan
-    /// All matching rows were scored by their codes, and the nearest of them again as answers are.
+    /// All matching rows were scored by their codes, and again as answers are wherever the codes left it open whether they are near
+    /// enough.
     case codeScan
     /// The graph was walked, and rows that do not match were left out of the answer.
     case walk
-    /// A walk would have cost more than a scan, or found too little, so a scan came after it.
+    /// A walk would have cost more than a scan, or could not tell the nearest, so a scan came after it.
     case walkThenScan
   }
 
@@ -109,6 +110,16 @@ public struct FilterReceipt: Hashable, Sendable {
   /// than `k`, all of them are the answer.
   public let matchingRows: Int
   public let plan: Plan
+  /// What a scan of the matching rows was expected to cost, in distances of a walk.
+  public let expectedScanCost: Int
+  /// What a walk was expected to cost, in the same; nil where none would do: the search is exact, or as many rows are wanted as match.
+  public let expectedWalkCost: Int?
+  /// Distances that it took in all: those of a walk that was given up, and those of ``rowsRescored``, included.
+  public let distancesComputed: Int
+  /// Rows that were scored twice, by their codes and then as answers are, with those from which the codes' error was learnt.
+  public let rowsRescored: Int
+  /// Whether there was a walk that was given up because it had cost more than it was worth.
+  public let isWalkAbandoned: Bool
 }
 
 /// One result, copied out.

@@ -35,6 +35,8 @@ public struct SearchScratch: ~Copyable {
   private var hitCapacity: Int
   var hitCount = 0
   var distancesComputed = 0
+  /// Rows of a filtered search that were scored by their codes and then as answers are.
+  var rowsRescored = 0
   var nodesExpanded = 0
   /// Whether the last walk met more hidden nodes than it makes sense to walk through.
   var isAbandoned = false

@@ -58,4 +58,13 @@ struct VisitedSet: ~Copyable {
   /// Adds `slot`; false when it was there, or came into being after the search began and is none of its business.
   @inline(__always)
   mutating func insert(_ slot: UInt32) -> Bool { vz_visit(state, slot) }
+
+  /// Up to `max` of the slots that were met last, from the whole time that the list reaches back to.
+  /// - Returns: how many.
+  func spread(_ max: Int, into slots: UnsafeMutablePointer<UInt32>) -> Int {
+    let listed = state.pointee.log_count
+    let taken = min(max, listed)
+    for i in 0..<taken { slots[i] = state.pointee.log[i * listed / taken] }
+    return taken
+  }
 }

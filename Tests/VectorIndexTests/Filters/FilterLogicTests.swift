@@ -170,6 +170,69 @@ import Testing
     }
   }
 
+  /// A thread that searches no more keeps no program, and so no index, alive.
+  @Test func aScratchDoesNotKeepItsProgram() throws {
+    let index = try index([AttributeColumn("x", .keyword)], [[.keyword("a")], [.keyword("b")]])
+    var scratch = SearchScratch(for: index)
+    func matching(_ program: FilterProgram) throws -> Int? {
+      try [Float(0)].withUnsafeBufferPointer {
+        try index.search($0, SearchOptions(k: 2), matching: program, scratch: &scratch) { $0.filter?.matchingRows }
+      }
+    }
+    for (word, count) in [("a", 1), ("c", 0), ("b", 1), ("a", 1)] {
+      var program: FilterProgram? = try index.compile(.isIn("x", [.keyword(word)]))
+      weak let kept = program
+      #expect(try program.map { try matching($0) } == count)
+      #expect(try program.map { try matching($0) } == count)
+      program = nil
+      #expect(kept == nil)
+    }
+  }
+
+  /// What `@>` asks for is looked for in each array, so it is bounded, and what is said twice counts once.
+  @Test func containsIsBounded() throws {
+    let many = (0..<Int64(Filter.containsValuesMax)).map { AttributeValue.int64($0) }
+    let words = (0..<Filter.containsValuesMax).map { AttributeValue.keyword("w\($0)") }
+    let index = try index(
+      [AttributeColumn("x", .int64Array, isIndexed: false), AttributeColumn("y", .keywordArray, isIndexed: false)],
+      [
+        [.array(many), .array(words)], [.array(many.dropLast() + many.dropLast()), .array(words.dropLast() + [.null])],
+      ])
+    for (name, values, other) in [("x", many, AttributeValue.int64(-1)), ("y", words, .keyword("other"))] {
+      #expect(try ids(index, .contains(name, values + values.reversed())) == [0])
+      #expect(try ids(index, .contains(name, Array(values.dropLast()))) == [0, 1])
+      #expect(try ids(index, .contains(name, Array(values.dropLast()) + [other])).isEmpty)
+      let error = #expect(throws: IndexError.self) { try index.compile(.contains(name, values + [other])) }
+      #expect(error?.code == .invalidFilter && error?.message.contains("@>") == true)
+    }
+    #expect(try ids(index, .not(.contains("x", [.int64(1), .int64(1), .null, .null]))) == [0, 1])
+    // Different bytes are different words.
+    #expect([AttributeValue.keyword("é"), .keyword("e\u{301}"), .keyword("é")].distinct.count == 2)
+  }
+
+  /// Lists that would all want one cell of a table whose hash is known lie as apart as any.
+  @Test func keysDoNotCollideByDesign() {
+    for family in 0..<5 {
+      let keys = (0..<5_000 as Range<UInt64>).map { n -> UInt128 in
+        switch family {
+        case 0: UInt128(n)
+        case 1: UInt128(n << 47)
+        case 2: UInt128(high: n, low: n)
+        case 3: UInt128(high: n << 40, low: 0)
+        // Multiples of the inverse of 2⁶⁴ / φ, which stand side by side where that is what one multiplies with.
+        default: UInt128(n &* 0xF1DE_83E1_9937_733D)
+        }
+      }
+      let wide = KeySet<UInt128>.make(keys + [.max])
+      let narrow = KeySet<Int64>.make(keys.map { Int64(truncatingIfNeeded: $0) } + [-1])
+      #expect(wide.longestRun < 200 && narrow.longestRun < 200, "\(family): \(wide.longestRun), \(narrow.longestRun)")
+      #expect(keys.allSatisfy { wide.contains($0) } && wide.contains(.max) && wide.count == 5_001)
+      #expect(keys.allSatisfy { !wide.contains($0 ^ 1 << 127) && narrow.contains(Int64(truncatingIfNeeded: $0)) })
+      wide.deallocate()
+      narrow.deallocate()
+    }
+  }
+
   @Test func anIndexWithoutAttributesHasNone() throws {
     let index = try HNSWIndex(configuration: HNSWConfiguration(dimension: 1, metric: .l2, storage: .f32))
     for n in 0..<70 as Range<Int64> { try index.insert(.int64(n), [Float(n)]) }
@@ -181,5 +244,18 @@ import Testing
     #expect(throws: IndexError.self) { try index.compile(.isNull("x")) }
     #expect(throws: IndexError.self) { try index.insert(.int64(100), [0], attributes: [.null]) }
     #expect(try index.updateAttributes(of: .int64(1), []) && !index.updateAttributes(of: .int64(3), []))
+  }
+}
+
+extension KeySet {
+  /// The most cells side by side that hold a number.
+  fileprivate var longestRun: Int {
+    var longest = 0
+    var run = 0
+    for i in 0...mask {
+      run = cells?[i] == empty ? 0 : run + 1
+      longest = max(longest, run)
+    }
+    return longest
   }
 }

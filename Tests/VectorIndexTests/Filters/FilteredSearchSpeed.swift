@@ -7,6 +7,8 @@ import Testing
 
 @Suite(.enabled(if: environment("VIZINHO_MEASURE") == "1", "measures, and judges nothing"))
 struct FilteredSearchSpeed {
+  private static let rounds = 5
+
   @Test func byShareAndPlan() throws {
     let filtered = try FilteredSample(.measured(), storage: .int4x16, metric: .cosine, questions: 200)
     let rows = filtered.sample.baseCount
@@ -36,6 +38,65 @@ struct FilteredSearchSpeed {
             "\(lie), \(share): \(plan.map { "\($0)" } ?? "chosen"): \(best / count) a search, recall "
               + "\(Double(right) / Double(wanted)), \(found.distances / count) distances, \(found.plans)")
         }
+      }
+    }
+  }
+
+  /// What a row costs in each kind of scan, apart from the pass that finds which match, and what a distance costs in a walk: the constants of
+  /// FilterCosts.
+  @Test(arguments: [VectorStorage.int4x16, .int4x8, .f16, .int8]) func whatARowCosts(storage: VectorStorage) throws {
+    let filtered = try FilteredSample(
+      .measured(), storage: storage, metric: .cosine, questions: 200, calibrates: storage == .int4x16)
+    let index = filtered.index
+    let store = index.store
+    var scratch = SearchScratch(for: index)
+    var filterScratch = FilterScratch()
+    let pin = store.pins.take()
+    defer { store.pins.giveBack(pin) }
+    let version = store.pins.enter(pin)
+    func best(_ questions: [Int], _ body: (Int) throws -> Void) rethrows -> Double {
+      var best = Duration.seconds(1_000)
+      for _ in 0..<Self.rounds {
+        best = min(best, try ContinuousClock().measure { for i in questions { try body(i) } })
+      }
+      return best / .nanoseconds(questions.count)
+    }
+    let all = Array(filtered.questions.indices)
+    for (target, effort) in [(Float(0.95), 0), (0.99, 0), (0, 48), (0, 100)] where effort > 0 || storage == .int4x16 {
+      let options = SearchOptions(k: 10, recallTarget: effort > 0 ? nil : target, effort: effort)
+      var distances = 0
+      let time = try best(all) { i in
+        try filtered.questions[i].vector.withUnsafeBufferPointer {
+          try index.search($0, options, scratch: &scratch) { distances += $0.distancesComputed }
+        }
+      }
+      let each = Double(distances) / Double(Self.rounds * all.count)
+      print("\(storage.name), a walk, recall \(target), ef \(effort): \(time / each) ns a distance, \(each) distances")
+    }
+    for lie in FilteredSample.Lie.allCases {
+      let questions = lie == .anywhere ? all : all.filter { filtered.questions[$0].direction == 0 }
+      for share in [0.005, 0.02, 0.1, 0.5] {
+        let matching = Int(share * Double(filtered.sample.baseCount))
+        let program = try index.compile(filtered.filter(lie, matching: matching, direction: 0))
+        var matches = MatchSet(count: 0, form: .slots(UnsafeBufferPointer(start: nil, count: 0)))
+        let pass = best(questions) { _ in matches = index.matching(program, version: version, into: &filterScratch) }
+        let scan = MatchScan(matches: matches, store: store)
+        var costs: [Double] = []
+        var rescored = 0
+        for isOnCodes in [false, true] where !isOnCodes || store.rescores {
+          let time = best(questions) { i in
+            filtered.questions[i].vector.withUnsafeBufferPointer {
+              scratch.take($0, inverseLength: 1, store)
+              scratch.rowsRescored = 0
+              if isOnCodes { scan.runOnCodes(keeping: 10, &scratch) } else { scan.run(keeping: 10, &scratch) }
+              rescored += scratch.rowsRescored
+            }
+          }
+          costs.append(time / Double(matching))
+        }
+        print(
+          "\(storage.name), \(lie), \(matching) match: pass \(pass / 1_000) µs, scans \(costs) ns a row, "
+            + "\(Double(rescored) / Double(Self.rounds * questions.count)) rescored")
       }
     }
   }

@@ -12,6 +12,8 @@ import Testing
     var right = 0
     var wanted = 0
     var plans: [FilterReceipt.Plan: Int] = [:]
+    var scanned = 0
+    var rescored = 0
     var recall: Double { wanted == 0 ? 1 : Double(right) / Double(wanted) }
   }
 
@@ -22,7 +24,7 @@ import Testing
     matching: [Bool], _ scratch: inout SearchScratch, _ tally: inout Tally
   ) throws {
     let truth = Array(exact.lazy.filter { matching[number($0.id)] }.prefix(options.k))
-    let matchingCount = matching.count { $0 }
+    let matchingCount = truth.count < options.k ? truth.count : matching.count { $0 }
     try vector.withUnsafeBufferPointer {
       try index.search($0, options, matching: program, scratch: &scratch) { hits in
         let found = hits.copied()
@@ -34,26 +36,54 @@ import Testing
         if hits.isExact {
           #expect(found.map(\.distance) == truth.map(\.distance), "\(program.filter)")
         }
-        if let plan = hits.filter?.plan { tally.plans[plan, default: 0] += 1 }
+        if let receipt = hits.filter {
+          tally.plans[receipt.plan, default: 0] += 1
+          tally.rescored += receipt.rowsRescored
+          tally.scanned += receipt.matchingRows
+          expectSense(receipt, hits)
+        }
         tally.wanted += truth.count
         if let last = truth.last { tally.right += found.count { $0.distance <= last.distance + 1e-5 } }
       }
     }
   }
 
+  /// A receipt does not contradict itself.
+  private func expectSense(_ receipt: FilterReceipt, _ hits: borrowing SearchHits) {
+    #expect(receipt.distancesComputed == hits.distancesComputed && receipt.rowsRescored <= receipt.distancesComputed)
+    #expect(
+      receipt.plan == .walkThenScan || hits.isExact == (receipt.plan == .exactScan || receipt.plan == .nothingMatches))
+    switch receipt.plan {
+    case .nothingMatches: #expect(receipt.matchingRows == 0 && receipt.distancesComputed == 0)
+    case .exactScan: #expect(receipt.distancesComputed == receipt.matchingRows && receipt.expectedScanCost > 0)
+    case .codeScan: #expect(receipt.distancesComputed > receipt.matchingRows)
+    case .walk: #expect(hits.effort > 0 && receipt.distancesComputed > 0)
+    case .walkThenScan: #expect(receipt.distancesComputed > receipt.matchingRows)
+    }
+    #expect(!receipt.isWalkAbandoned || receipt.plan == .walkThenScan)
+  }
+
+  /// A filter for each direction, and by row whether it is met.
+  private struct Filters {
+    let programs: [FilterProgram]
+    let isMember: [[Bool]]
+  }
+
+  private func filters(_ filtered: FilteredSample, _ lie: FilteredSample.Lie, matching: Int) throws -> Filters {
+    let filters = (0..<FilteredSample.directions).map { filtered.filter(lie, matching: matching, direction: $0) }
+    return Filters(
+      programs: try filters.map { try filtered.index.compile($0) }, isMember: filters.map { membership(filtered, $0) })
+  }
+
   private func tally(
-    _ filtered: FilteredSample, _ exact: [[SearchHit]], _ lie: FilteredSample.Lie, matching: Int,
-    _ options: SearchOptions
+    _ filtered: FilteredSample, _ exact: [[SearchHit]], _ filters: Filters, _ options: SearchOptions
   ) throws -> Tally {
     var tally = Tally()
     var scratch = SearchScratch(for: filtered.index)
-    let filters = (0..<FilteredSample.directions).map { filtered.filter(lie, matching: matching, direction: $0) }
-    let isMember = filters.map { membership(filtered, $0) }
-    let programs = try filters.map { try filtered.index.compile($0) }
     for (i, question) in filtered.questions.enumerated() {
       try search(
-        filtered.index, question.vector, options, programs[question.direction], exact: exact[i],
-        matching: isMember[question.direction], &scratch, &tally)
+        filtered.index, question.vector, options, filters.programs[question.direction], exact: exact[i],
+        matching: filters.isMember[question.direction], &scratch, &tally)
     }
     return tally
   }
@@ -69,26 +99,32 @@ import Testing
     1 - target + 3 * ((1 - target) / Double(questions)).squareRoot()
   }
 
-  @Test(arguments: [(VectorStorage.int4x16, Metric.cosine), (.int8, .innerProduct), (.f32, .l2)])
+  @Test(arguments: [
+    (VectorStorage.int4x16, Metric.cosine), (.int4x8, .innerProduct), (.int4x16, .l2), (.int8, .innerProduct),
+    (.f32, .l2),
+  ])
   func everyShareAndLieKeepsThePromise(storage: VectorStorage, metric: Metric) throws {
     let filtered = try FilteredSample(.debian, storage: storage, metric: metric, questions: 100)
     let exact = try filtered.exact()
     for lie in FilteredSample.Lie.allCases {
       for matching in [0, 1, 10, 100, 1_000, 5_000, 9_000, 10_000] {
+        let filters = try filters(filtered, lie, matching: matching)
         for plan: FilterReceipt.Plan? in [nil, .walk, .walkThenScan, .codeScan, .exactScan] {
           for k in matching >= 1_000 && (plan == nil || plan == .codeScan) ? [1, 10, 100] : [10] {
             var options = SearchOptions(k: k)
             options.filterPlan = plan
-            let tally = try tally(filtered, exact, lie, matching: matching, options)
+            let tally = try tally(filtered, exact, filters, options)
             let asked = plan.map { "\($0)" } ?? "chosen"
-            print("\(storage.name), \(lie), \(matching) match, k \(k), \(asked): \(tally.recall), \(tally.plans)")
-            let target = 0.95
-            #expect(
-              1 - tally.recall <= allowed(target, questions: filtered.questions.count),
-              "\(storage.name), \(lie), \(matching) match, k \(k), \(asked)")
+            let context = "\(storage.name), \(metric), \(lie), \(matching) match, k \(k), \(asked)"
+            print("\(context): \(tally.recall), \(tally.plans), \(tally.rescored) of \(tally.scanned) rescored")
+            if plan == .codeScan || plan == .exactScan {
+              #expect(tally.recall >= (plan == .exactScan ? 1 : 0.995), "\(context)")
+            } else {
+              #expect(1 - tally.recall <= allowed(0.95, questions: filtered.questions.count), "\(context)")
+            }
           }
         }
-        let all = try tally(filtered, exact, lie, matching: matching, SearchOptions(k: 10, exact: true))
+        let all = try tally(filtered, exact, filters, SearchOptions(k: 10, exact: true))
         #expect(all.right == all.wanted && all.plans.keys.allSatisfy { $0 == .exactScan || $0 == .nothingMatches })
       }
     }
@@ -99,21 +135,26 @@ import Testing
     let filtered = try FilteredSample(.debian, storage: .int4x16, metric: .cosine, questions: 100)
     let exact = try filtered.exact()
     for lie in FilteredSample.Lie.allCases {
-      for target: Float in [0.80, 0.99, 0.999] {
-        for plan: FilterReceipt.Plan? in [nil, .walk] {
-          var options = SearchOptions(k: 10, recallTarget: target)
-          options.filterPlan = plan
-          let tally = try tally(filtered, exact, lie, matching: 3_000, options)
-          print("\(lie), target \(target), \(plan.map { "\($0)" } ?? "chosen"): \(tally.recall), \(tally.plans)")
-          // Far away, a walk that is made to end would have been given up.
-          let promised = plan == .walk && lie == .far ? min(0.95, Double(target)) : Double(target)
-          #expect(1 - tally.recall <= allowed(promised, questions: 100), "\(lie), \(target)")
+      for matching in [300, 3_000, 8_000] {
+        let filters = try filters(filtered, lie, matching: matching)
+        for target: Float in [0.80, 0.99, 0.999] {
+          for plan: FilterReceipt.Plan? in [nil, .walk] {
+            var options = SearchOptions(k: 10, recallTarget: target)
+            options.filterPlan = plan
+            let tally = try tally(filtered, exact, filters, options)
+            let context = "\(lie), \(matching) match, target \(target), \(plan.map { "\($0)" } ?? "chosen")"
+            print("\(context): \(tally.recall), \(tally.plans)")
+            #expect(1 - tally.recall <= allowed(Double(target), questions: 100), "\(context)")
+          }
         }
       }
       var options = SearchOptions(k: 10, effort: 100)
       options.filterPlan = .walk
-      let tally = try tally(filtered, exact, lie, matching: 3_000, options)
-      #expect(tally.plans == [.walk: 100] && tally.recall > 0.95, "\(lie): \(tally)")
+      let tally = try tally(filtered, exact, filters(filtered, lie, matching: 3_000), options)
+      print("\(lie), ef 100: \(tally)")
+      #expect(tally.recall > 0.95, "\(lie): \(tally)")
+      // Far away there are more at one distance than a walk keeps, and the scan must tell.
+      #expect(lie == .far || tally.plans == [.walk: 100], "\(lie): \(tally)")
     }
   }
 
@@ -123,10 +164,11 @@ import Testing
     let exact = try filtered.exact()
     for lie in FilteredSample.Lie.allCases {
       for matching in [500, 5_000, 9_000] {
+        let filters = try filters(filtered, lie, matching: matching)
         for plan: FilterReceipt.Plan? in [nil, .walk] {
           var options = SearchOptions(k: 10)
           options.filterPlan = plan
-          let tally = try tally(filtered, exact, lie, matching: matching, options)
+          let tally = try tally(filtered, exact, filters, options)
           #expect(1 - tally.recall <= allowed(0.95, questions: 100), "\(lie), \(matching): \(tally)")
         }
       }
@@ -149,7 +191,8 @@ import Testing
           filtered.index, question.vector, options, program, exact: exact[i],
           matching: membership(filtered, filter), &scratch, &tally)
       }
-      #expect(tally.recall >= 0.98, "\(plan.map { "\($0)" } ?? "chosen"): \(tally)")
+      let isScan = plan == .codeScan || plan == .exactScan
+      #expect(tally.recall >= (isScan ? 0.995 : 0.98), "\(plan.map { "\($0)" } ?? "chosen"): \(tally)")
     }
   }
 
@@ -206,7 +249,7 @@ import Testing
   /// Rows come, change and go, some linked and some not; each search against a twin.
   @Test(arguments: testSeeds) func randomFiltersOnRowsThatChange(seed: UInt64) throws {
     var random = SeededRandom(seed: seed)
-    for storage in [VectorStorage.f32, .int4x16] {
+    for storage in [VectorStorage.f32, .int4x16, .int4x8] {
       let schema = random.schema()
       let twin = FilterInterpreter(schema: schema)
       let dimension = 24
@@ -216,7 +259,7 @@ import Testing
           attributes: schema))
       var rows: [Int: [AttributeValue]] = [:]
       var scratch = SearchScratch(for: index)
-      var tallies = [Tally(), Tally(), Tally()]
+      var tallies = [Tally(), Tally(), Tally(), Tally()]
       for round in 0..<5 {
         let ids = (0..<500).map { 500 * round + $0 }
         let values = ids.map { _ in random.row(schema) }
@@ -254,7 +297,7 @@ import Testing
           let k = random.pick([1, 10, 50])
           for i in tallies.indices {
             var options = SearchOptions(k: k, exact: i == 0)
-            options.filterPlan = [nil, .walk, .codeScan][i]
+            options.filterPlan = [nil, nil, .walk, .codeScan][i]
             try search(
               index, query, options, program, exact: exact, matching: matching, &scratch, &tallies[i])
           }
@@ -262,64 +305,79 @@ import Testing
       }
       print("seed \(seed), \(storage.name): \(tallies)")
       #expect(tallies[0].wanted > 500 && tallies[0].recall == 1, "seed \(seed), \(storage.name)")
-      #expect(tallies[1].recall > 0.94 && tallies[2].recall > 0.99, "seed \(seed), \(storage.name)")
+      #expect(tallies[1].recall >= 0.95 && tallies[2].recall >= 0.95, "seed \(seed), \(storage.name)")
+      #expect(tallies[3].recall >= 0.995, "seed \(seed), \(storage.name)")
     }
   }
 
-  /// One thread changes attributes, vectors and rows while another searches: rows that always match and never change are never
-  /// missing, and no row that never matched is found.
-  @Test func searchesBesideAWriter() throws {
-    let dimension = 16
-    let schema = try AttributeSchema([AttributeColumn("group", .int64)])
+  /// One thread changes attributes, vectors and rows while another searches with filters of all kinds. Half of the rows stay as they are, and
+  /// are found if and only if they match; each of the others has one of two rows of attributes, and is never found where neither does.
+  @Test(arguments: testSeeds) func searchesBesideAWriter(seed: UInt64) throws {
+    let dimension = 24
+    let rows = 1_200
+    var random = SeededRandom(seed: seed)
+    let schema = random.schema()
+    let twin = FilterInterpreter(schema: schema)
     let index = try HNSWIndex(
       configuration: HNSWConfiguration(
-        dimension: dimension, metric: .l2, storage: .f32, connectivity: 8, constructionEffort: 40,
+        dimension: dimension, metric: .l2, storage: .int4x16, connectivity: 8, constructionEffort: 40,
         attributes: schema))
-    var random = SeededRandom(seed: 9)
-    // Group 0 always matches, group 1 never does, and the rest goes to and fro.
-    for n in 0..<3_000 {
+    let values = (0..<rows).map { _ in [random.row(schema), random.row(schema)] }
+    for n in 0..<rows {
       try index.insert(
-        .int64(Int64(n)), random.clusteredVector(dimension: dimension, clusters: 30),
-        attributes: [.int64(Int64(n % 3))])
+        .int64(Int64(n)), random.clusteredVector(dimension: dimension, clusters: 30), attributes: values[n][0])
     }
-    let program = try index.compile(.isIn("group", [.int64(0), .int64(3)]))
+    let filters = (0..<12).map { _ in random.filter(schema) }
+    let programs = try filters.map { try index.compile($0) }
+    // By filter and row: whether it must be found, if there is room, and whether it may.
+    let must = filters.map { filter in
+      (0..<rows).map { $0 % 2 == 0 && twin.evaluate(filter, values[$0][0]) == true }
+    }
+    let may = filters.map { filter in
+      (0..<rows).map { n in values[n].prefix(1 + n % 2).contains { twin.evaluate(filter, $0) == true } }
+    }
     let isDone = Atomic(false)
     let searches = Atomic(0)
     WorkerThreads.run(count: 2) { thread in
-      var random = SeededRandom(seed: UInt64(thread))
+      var random = SeededRandom(seed: seed &+ UInt64(thread))
       if thread == 0 {
-        for i in 0..<6_000 {
-          let n = 3 * Int64.random(in: 0..<1_000, using: &random) + 2
+        for i in 0..<4_000 {
+          let n = 2 * Int.random(in: 0..<(rows / 2), using: &random) + 1
           switch i % 3 {
-          case 0: _ = try? index.updateAttributes(of: .int64(n), [.int64(random.pick([2, 3]))])
+          case 0: _ = try? index.updateAttributes(of: .int64(Int64(n)), random.pick(values[n]))
           case 1:
             try? index.upsert(
-              .int64(n), random.clusteredVector(dimension: dimension, clusters: 30),
-              attributes: [.int64(random.pick([2, 3]))])
-          default: index.remove(.int64(n))
+              .int64(Int64(n)), random.clusteredVector(dimension: dimension, clusters: 30),
+              attributes: random.pick(values[n]))
+          default: index.remove(.int64(Int64(n)))
           }
         }
         isDone.store(true, ordering: .releasing)
       } else {
         var scratch = SearchScratch(for: index)
-        while !isDone.load(ordering: .acquiring) || searches.load(ordering: .relaxed) < 30 {
+        while !isDone.load(ordering: .acquiring) || searches.load(ordering: .relaxed) < 60 {
+          let i = searches.load(ordering: .relaxed) % filters.count
           let query = random.clusteredVector(dimension: dimension, clusters: 30)
-          for plan: FilterReceipt.Plan? in [nil, .walk] {
-            var options = SearchOptions(k: plan == nil ? 2_500 : 20)
+          for plan: FilterReceipt.Plan? in [nil, .walk, .codeScan] {
+            var options = SearchOptions(k: plan == nil ? rows : 20)
             options.filterPlan = plan
             let found = query.withUnsafeBufferPointer {
-              try? index.search($0, options, matching: program, scratch: &scratch) { hits in
+              try? index.search($0, options, matching: programs[i], scratch: &scratch) { hits in
                 #expect(hits.count == min(options.k, hits.filter?.matchingRows ?? 0))
                 return hits.copied().map { number($0.id) }
               }
             }
-            #expect(found?.contains { $0 % 3 == 1 } == false && Set(found ?? []).count == found?.count)
-            if plan == nil { #expect(found?.count { $0 % 3 == 0 } == 1_000) }
+            let isRight = found?.allSatisfy { may[i][$0] } == true && Set(found ?? []).count == found?.count
+            #expect(isRight, "\(filters[i]), seed \(seed)")
+            if plan == nil {
+              let missed = (0..<rows).filter { must[i][$0] && found?.contains($0) != true }
+              #expect(missed.isEmpty, "\(filters[i]), seed \(seed)")
+            }
           }
           searches.add(1, ordering: .relaxed)
         }
       }
     }
-    #expect(searches.load(ordering: .relaxed) >= 30)
+    #expect(searches.load(ordering: .relaxed) >= 60)
   }
 }
