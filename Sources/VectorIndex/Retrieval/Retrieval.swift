@@ -89,9 +89,13 @@ struct Retrieval {
   mutating func noteScan(matching: Int?) {
     receipt.isExact = true
     guard let matching else { return }
-    let hasWalked = receipt.filter.map { $0.plan == .walk || $0.plan == .walkThenScan } ?? false
+    let before = receipt.filter
+    let hasWalked = before.map { $0.plan == .walk || $0.plan == .walkThenScan } ?? false
     receipt.filter = FilterReceipt(
-      matchingRows: matching, plan: matching == 0 ? .nothingMatches : hasWalked ? .walkThenScan : .exactScan)
+      matchingRows: matching, plan: matching == 0 ? .nothingMatches : hasWalked ? .walkThenScan : .exactScan,
+      expectedScanCost: before?.expectedScanCost ?? matching, expectedWalkCost: before?.expectedWalkCost,
+      distancesComputed: receipt.distancesComputed, rowsRescored: before?.rowsRescored ?? 0,
+      isWalkAbandoned: before?.isWalkAbandoned ?? false)
   }
 
   mutating func noteDistances(_ count: Int) { receipt.distancesComputed += count }

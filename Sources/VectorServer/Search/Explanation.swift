@@ -38,10 +38,10 @@ extension QueryReceipt.Plan {
   var words: String {
     switch self {
     case .nothingMatches: "nothing matches"
-    case .exactScan: "exact scan: all rows that match were scored as answers are"
-    case .codeScan: "code scan: all rows that match were scored by their codes, and the nearest of them as answers are"
-    case .walk: "walk: the graph was walked, and rows that do not match were ways only"
-    case .walkThenScan: "walk, then scan: the walk cost too much or found too few, so the rows that match were scanned"
+    case .exactScan: "exact scan (all rows that match were scored as answers are)"
+    case .codeScan: "code scan (all rows that match were scored by their codes, and the nearest of them as answers are)"
+    case .walk: "walk (the graph was walked, and rows that do not match were ways only)"
+    case .walkThenScan: "walk, then scan (the walk cost too much or found too few, so the rows that match were scanned)"
     }
   }
 }
@@ -79,16 +79,26 @@ struct Explanation {
       lines.append("in SQL: \(Self.shortened(program.filter.sql))")
       let share = rows == 0 ? 0 : 100 * Double(filter.matchingRows) / Double(rows)
       lines.append("matching: \(filter.matchingRows) of \(rows) rows, \(Self.rounded(share)) %")
+      lines.append(
+        "estimate: a scan of them costs as much as \(filter.expectedScanCost) distances of a walk, "
+          + (filter.expectedWalkCost.map { "a walk \($0)" } ?? "and no walk would do"))
       lines.append("plan: \(QueryReceipt.Plan(filter.plan).words)")
     } else {
       lines.append("filter: none, \(rows) rows")
-      lines.append("plan: \(hits.isExact ? "scan: every row was scored" : "walk: the graph was walked")")
+      let results = options.search.k + options.offset
+      let effort =
+        options.search.effort == 0
+        ? index.configuration.expectedEffort(results: results, recallTarget: options.search.recallTarget)
+        : max(results, options.search.effort)
+      lines.append("estimate: a walk keeps about \(effort) candidates")
+      lines.append("plan: \(hits.isExact ? "scan (every row was scored)" : "walk (the graph was walked)")")
     }
-    let expected = index.configuration.expectedEffort(
-      results: options.search.k + options.offset, recallTarget: options.search.recallTarget)
-    let effort = options.search.effort == 0 ? expected : max(options.search.k + options.offset, options.search.effort)
-    lines.append("estimate: a walk without a filter keeps about \(effort) candidates")
-    lines.append("did: \(hits.distancesComputed) distances, \(hits.effort) nodes expanded")
+    var work = "did: \(hits.distancesComputed) distances, \(hits.effort) nodes expanded"
+    if let filter = hits.filter, filter.rowsRescored > 0 {
+      work += ", \(filter.rowsRescored) rows scored by their codes and again as answers are"
+    }
+    if hits.filter?.isWalkAbandoned == true { work += ", a walk given up on its way" }
+    lines.append(work)
     if let limit = options.distanceMax { lines.append("distance limit: \(limit)") }
     if options.offset > 0 { lines.append("offset: \(options.offset)") }
     if let grouping = options.grouping {

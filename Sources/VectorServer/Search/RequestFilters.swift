@@ -20,27 +20,34 @@ struct RequestFilters {
   /// - Throws: what is wrong with the filter, naming the query where each has its own.
   mutating func program(ofQuery query: Int) throws(WireError) -> FilterProgram? {
     guard let filter = modifiers.filter(of: query) else { return nil }
-    var place = "the filter"
+    // Messages speak of "the filter"; only where there are many is there more to say.
+    var place = ""
     if case .each = modifiers.filters {
-      place = "the filter of query \(query)"
       if let last, last.filter == filter { return last.program }
+      place = "query \(query): "
     } else if let last {
       return last.program
     }
-    let form: WireFilter.Form
-    do throws(WireError) { form = try filter.form() } catch {
-      throw WireError(error.code, "\(place): \(error.message)")
-    }
     let program: FilterProgram
-    do throws(IndexError) { program = try compile(form) } catch { throw WireError(error, of: place) }
+    do throws(WireError) {
+      program = try compile(filter)
+    } catch {
+      throw WireError(error.code, place + error.message)
+    }
     last = (filter, program)
     return program
   }
 
-  private func compile(_ form: WireFilter.Form) throws(IndexError) -> FilterProgram {
-    switch form {
-    case .tree(let filter): try index.compile(filter)
-    case .text(let text): try index.compile(try Filter(parsing: text, schema: index.configuration.attributes))
+  private func compile(_ filter: WireFilter) throws(WireError) -> FilterProgram {
+    let form = try filter.form()
+    do throws(IndexError) {
+      switch form {
+      case .tree(let filter): return try index.compile(filter)
+      case .text(let text):
+        return try index.compile(try Filter(parsing: text, schema: index.configuration.attributes))
+      }
+    } catch {
+      throw WireError(error)
     }
   }
 }

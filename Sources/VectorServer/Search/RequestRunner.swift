@@ -244,6 +244,11 @@ struct RequestRunner: ~Copyable {
 extension WireError {
   /// What an index refused, in the protocol's terms.
   init(_ error: IndexError, of what: String) {
+    self.init(error)
+    message = "\(what): \(message)"
+  }
+
+  init(_ error: IndexError) {
     let code: Code =
       switch error.code {
       case .dimensionMismatch: .dimensionMismatch
@@ -263,6 +268,6 @@ extension WireError {
       case .cancelled: .cancelled
       default: .internal
       }
-    self.init(code, "\(what): \(error.message)")
+    self.init(code, error.message)
   }
 }
