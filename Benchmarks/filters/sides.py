@@ -65,7 +65,7 @@ class Engine:
             fail(f"{PROGRAM} is missing: swift build -c release --product vizinho")
         self._folder = tempfile.TemporaryDirectory()
         begun = time.perf_counter()
-        flags = [flag for name in attributes for flag in ("--attribute", name)]
+        flags = ("--attributes", ",".join(attributes))
         source = ("--collection", NAME, "--table", NAME, "--metric", "cosine")
         subprocess.run(
             [PROGRAM, "rebuild", "--data-dir", self._folder.name, *source, "--storage", storage, *flags],
