@@ -89,13 +89,14 @@ struct Retrieval {
   mutating func noteScan(matching: Int?) {
     receipt.isExact = true
     guard let matching else { return }
-    let before = receipt.filter
-    let hasWalked = before.map { $0.plan == .walk || $0.plan == .walkThenScan } ?? false
+    let last = receipt.filter
+    let hasWalked = last.map { $0.plan == .walk || $0.plan == .walkThenScan } ?? false
+    // What was expected is what the last search expected; what it took is what all of it took.
     receipt.filter = FilterReceipt(
       matchingRows: matching, plan: matching == 0 ? .nothingMatches : hasWalked ? .walkThenScan : .exactScan,
-      expectedScanCost: before?.expectedScanCost ?? matching, expectedWalkCost: before?.expectedWalkCost,
-      distancesComputed: receipt.distancesComputed, rowsRescored: before?.rowsRescored ?? 0,
-      isWalkAbandoned: before?.isWalkAbandoned ?? false)
+      expectedScanCost: last?.expectedScanCost ?? matching, expectedWalkCost: last?.expectedWalkCost,
+      distancesComputed: receipt.distancesComputed, rowsRescored: last?.rowsRescored ?? 0,
+      isWalkAbandoned: last?.isWalkAbandoned ?? false)
   }
 
   mutating func noteDistances(_ count: Int) { receipt.distancesComputed += count }
