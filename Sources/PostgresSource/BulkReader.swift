@@ -120,7 +120,7 @@ public final class BulkReader: Sendable {
     guard
       found.keyColumns == described.keyColumns, found.dimension == described.dimension,
       found.vectorType == described.vectorType, found.vectorColumn == described.vectorColumn,
-      found.attributes == described.attributes,
+      found.attributes == described.attributes, found.payload == described.payload,
       found.systemIdentifier == described.systemIdentifier, found.database == described.database
     else {
       throw SourceError(

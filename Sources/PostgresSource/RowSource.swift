@@ -42,6 +42,8 @@ public struct TableSource: Hashable, Sendable {
   public var dimension: Int?
   /// What is read beside the vectors, at most ``AttributeSchema/columnsMax``.
   public var attributes: [SourceAttribute]
+  /// Columns whose values, as text, are kept with the rows to be given back.
+  public var payload: [String] = []
 
   public init(
     _ name: String, keyColumns: [String]? = nil, vectorColumn: String? = nil, filter: String? = nil,
@@ -68,6 +70,8 @@ public struct QuerySource: Hashable, Sendable {
   public var dimension: Int?
   /// What is read beside the vectors, of the result's columns.
   public var attributes: [SourceAttribute]
+  /// Columns whose values, as text, are kept with the rows to be given back.
+  public var payload: [String] = []
 
   public init(
     _ sql: String, keyColumns: [String], vectorColumn: String? = nil, dimension: Int? = nil,

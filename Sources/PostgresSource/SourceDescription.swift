@@ -53,6 +53,8 @@ public struct SourceDescription: Hashable, Sendable {
   public var dimension: Int
   /// In the order of the source's list, which is that of ``RowBatch/attributes``.
   public var attributes: [Attribute]
+  /// Columns that are read as text, to be given back; the order of ``RowBatch/payload``.
+  public var payload: [String]
   /// What is read, in the order of ``RowBatch/leaf``; empty for a query.
   public var leaves: [Leaf]
   /// About how many rows there are. For a table: without its filter. From the statistics, else from the size.
@@ -85,7 +87,7 @@ public struct SourceDescription: Hashable, Sendable {
   package var layout: RowLayout {
     RowLayout(
       keyTypes: keyColumns.map(\.type), vectorType: vectorType, dimension: dimension,
-      attributes: attributes.map(\.field))
+      attributes: attributes.map(\.field), payload: payload)
   }
 }
 

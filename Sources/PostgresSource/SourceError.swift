@@ -107,6 +107,8 @@ extension SourceError.Code {
   public static let keyTooLong = Self(rawValue: "keyTooLong")
   /// A text or an array is longer than an attribute may be.
   public static let attributeTooLong = Self(rawValue: "attributeTooLong")
+  /// A row's payload is longer than it may be.
+  public static let payloadTooLong = Self(rawValue: "payloadTooLong")
   /// A vector holds NaN or an infinity, which pgvector itself refuses to store.
   public static let notFinite = Self(rawValue: "notFinite")
   /// The system refused a thread or a pipe.

@@ -30,6 +30,8 @@ public struct HNSWConfiguration: Hashable, Sendable {
   public var memoryBudget: Int?
   /// What the rows have beside their vectors, for filters to ask for.
   public var attributes: AttributeSchema
+  /// The columns of text that rows bring back with a hit and no filter asks for, at most 64, each under a name of 1 to 63 bytes.
+  public var payload: [String] = []
 
   public init(
     dimension: Int, metric: Metric, recordIDKind: RecordIDKind = .int64, storage: VectorStorage? = nil,
@@ -69,6 +71,7 @@ extension HNSWConfiguration {
     } catch {
       throw IndexError(.invalidConfiguration, error.message)
     }
+    try validatePayload()
     if let memoryBudget { try Self.check("memory budget", memoryBudget, in: 1...Int.max) }
   }
 

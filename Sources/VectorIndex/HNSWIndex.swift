@@ -9,6 +9,7 @@
 //     Search/      the hot loop (Algorithms 2 and 5) and what it writes
 //     Build/       insertion (Algorithm 1), neighbour selection (Algorithm 4), bulk build, removal and repair
 //     Attributes/  what rows say beside their vectors, by column
+//     Payload/     what rows bring back with a hit, compressed
 //     Filters/     conditions on that: their text, what they mean, and which rows meet them
 //     Retrieval/   what becomes of what a search finds: bounds, pages, groups, variety; and searches from examples
 //     Exact/       brute force: the oracle and the safety net
@@ -34,6 +35,8 @@ public final class HNSWIndex: @unchecked Sendable {
   let graph: Graph
   /// nil when the rows have none.
   let attributes: AttributeStore?
+  /// nil when the rows have none.
+  let payload: PayloadStore?
   let traversal: Traversal
   /// Nodes that some reader may meet and not see: staged ones that are linked already, and retired ones.
   let hiddenNodes = Atomic<Int>(0)
@@ -81,7 +84,12 @@ public final class HNSWIndex: @unchecked Sendable {
 
   /// An empty index.
   /// - Throws: `invalidConfiguration`, `outOfMemory`.
-  public init(configuration: HNSWConfiguration) throws(IndexError) {
+  public convenience init(configuration: HNSWConfiguration) throws(IndexError) {
+    try self.init(configuration: configuration, payloadCodec: nil)
+  }
+
+  /// - payloadCodec: compresses payload; nil = it stays as it is.
+  package init(configuration: HNSWConfiguration, payloadCodec: (any PayloadCodec)?) throws(IndexError) {
     try configuration.validate()
     let kernels = try DistanceKernels.selected()
     self.configuration = configuration
@@ -91,6 +99,9 @@ public final class HNSWIndex: @unchecked Sendable {
     attributes =
       configuration.attributes.isEmpty
       ? nil : try AttributeStore(schema: configuration.attributes, slots: store.memory, pins: store.pins)
+    payload =
+      configuration.payload.isEmpty
+      ? nil : try PayloadStore(columns: configuration.payload.count, codec: payloadCodec, slots: store.memory)
     traversal = Traversal(graph: graph, store: store, scorer: store.walking)
   }
 

@@ -36,6 +36,8 @@ public struct IndexError: Error, Hashable, Sendable, CustomStringConvertible {
     public static let inconsistentParts = Code(rawValue: "inconsistentParts")
     /// A row's attributes are not those of the schema: too few, too many, or of another type.
     public static let attributeMismatch = Code(rawValue: "attributeMismatch")
+    /// A row's payload has not as many columns as the index, or too many bytes.
+    public static let payloadMismatch = Code(rawValue: "payloadMismatch")
     /// A filter names an attribute that there is not.
     public static let unknownAttribute = Code(rawValue: "unknownAttribute")
     /// A filter compares an attribute with a value of another type, or in a way that its type does not have.

@@ -24,6 +24,8 @@ public struct IndexStatistics: Hashable, Sendable {
   public var idBytes: Int
   /// Memory committed to the attributes, their words and the lists that find rows by value.
   public var attributeBytes: Int
+  /// Memory committed to the payload.
+  public var payloadBytes: Int
   /// The kernels in use: "avx512", "avx2", "neon", "portable" or "scalar".
   public var kernels: String
   /// What searches for a recall go by; nil when the index was never calibrated.
@@ -31,7 +33,7 @@ public struct IndexStatistics: Hashable, Sendable {
   /// What the index may commit: its own budget, or that of all indexes of the process that have none of their own.
   public var budgetBytes: Int
 
-  public var bytes: Int { vectorBytes + linkBytes + idBytes + attributeBytes }
+  public var bytes: Int { vectorBytes + linkBytes + idBytes + attributeBytes + payloadBytes }
 }
 
 extension HNSWIndex {
@@ -40,7 +42,8 @@ extension HNSWIndex {
       IndexStatistics(
         rows: count, retiredRows: rows.retired.count, tailRows: tailCount, freeSlots: store.freeSlotCount,
         topLayer: graph.entryPoint()?.layer ?? -1, vectorBytes: store.rowBytes, linkBytes: graph.bytes + tail.bytes,
-        idBytes: store.idBytes, attributeBytes: attributes?.bytes ?? 0, kernels: store.kernelsName,
+        idBytes: store.idBytes, attributeBytes: attributes?.bytes ?? 0,
+        payloadBytes: payload?.bytes ?? 0, kernels: store.kernelsName,
         calibration: calibration(),
         budgetBytes: store.memory.budget.limit)
     }

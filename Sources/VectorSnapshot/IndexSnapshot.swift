@@ -73,7 +73,7 @@ public enum IndexSnapshot {
     }
     do {
       let index = try HNSWIndex.restored(
-        configuration: configuration, header: header, threads: threads,
+        configuration: configuration, header: header, threads: threads, payloadCodec: LZ4PayloadCodec(),
         byteCount: { file.section($0.sectionID)?.byteCount ?? 0 },
         load: { part, buffer in try file.load(part.sectionID, into: buffer, threads: threads) })
       if let curve { index.setRecallCurve(curve) }
@@ -111,7 +111,8 @@ public enum IndexSnapshot {
       connectivity: int(file, .connectivity), constructionEffort: int(file, .constructionEffort),
       searchEffort: int(file, .searchEffort), seed: file.require(.seed))
     configuration.rotates = try rotates(file, storage)
-    configuration.attributes = try attributes(of: file)
+    configuration.attributes = try attributes(.attributes, of: file)
+    configuration.payload = try attributes(.payload, of: file).columns.map(\.name)
     if let target = try file.optional(.recallTarget) { configuration.recallTarget = Float(target) }
     do throws(IndexError) {
       try configuration.validate()
@@ -135,13 +136,16 @@ public enum IndexSnapshot {
     return true
   }
 
-  /// What its rows have beside their vectors; nothing in files from before there was such a thing.
-  private static func attributes(of file: SnapshotFile) throws(SnapshotError) -> AttributeSchema {
-    guard let bytes = try file.optional(.attributes) else { return .empty }
+  /// What its rows have beside their vectors; nothing in files from before there was such a thing. Columns of payload are listed as
+  /// attributes of text are.
+  private static func attributes(
+    _ key: SnapshotMetadataKey<[UInt8]>, of file: SnapshotFile
+  ) throws(SnapshotError) -> AttributeSchema {
+    guard let bytes = try file.optional(key) else { return .empty }
     do throws(IndexError) {
       return try AttributeSchema(decoding: bytes)
     } catch {
-      throw file.unusable("its metadata \"\(SnapshotMetadataKey.attributes.name)\" is no such thing: \(error)")
+      throw file.unusable("its metadata \"\(key.name)\" is no such thing: \(error)")
     }
   }
 
@@ -169,6 +173,7 @@ public enum IndexSnapshot {
     metadata[.storage] = configuration.storage.name
     metadata[.rotation] = configuration.rotationVersion
     metadata[.attributes] = configuration.attributes.isEmpty ? nil : configuration.attributes.encoded()
+    metadata[.payload] = configuration.payloadSchema?.encoded()
     metadata[.metric] = configuration.metric.name
     metadata[.recordIDKind] = UInt64(configuration.recordIDKind.rawValue)
     metadata[.dimension] = UInt64(configuration.dimension)
@@ -218,6 +223,7 @@ extension SnapshotMetadataKey where Value == Double {
 extension SnapshotMetadataKey where Value == [UInt8] {
   static let recallCurve = Self("recall_curve")
   static let attributes = Self("attributes")
+  static let payload = Self("payload")
 }
 
 extension SnapshotMetadataKey where Value == Int64 {

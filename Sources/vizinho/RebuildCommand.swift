@@ -48,6 +48,11 @@ struct RebuildCommand: AsyncParsableCommand {
       in a jsonb column, as bool, int8, float8, timestamptz, uuid, text, int8[], uuid[] or text[]. Default: nothing.
       """, valueName: "attributes"))
   var attributes: String?
+  @Option(
+    help: ArgumentHelp(
+      "Columns whose text is kept, compressed, to be given back with hits, separated by commas. Default: none.",
+      valueName: "columns"))
+  var payload: String?
   @Option(help: "The vectors' dimension, where the column's type does not say it.") var dimension: Int?
   @Option(help: "The collection's name. Default: the table's, without its schema.") var collection: String?
   @Option(help: "cosine, inner_product (ip) or l2.") var metric: String?
@@ -136,6 +141,12 @@ struct RebuildCommand: AsyncParsableCommand {
       "\(report.collection.name): \(([what] + left).joined(separator: ", ")) in \(seconds(total)) "
         + "(read \(seconds(report.readSeconds)), linked \(seconds(report.linkSeconds)), "
         + "calibrated \(seconds(report.calibrateSeconds)), saved \(seconds(report.saveSeconds)))")
+    let statistics = report.collection.index.statistics()
+    if statistics.attributeBytes + statistics.payloadBytes > 0 {
+      say(
+        "beside the vectors: \(statistics.attributeBytes.grouped) bytes of attributes, \(statistics.payloadBytes.grouped) of payload"
+      )
+    }
     say(searching(report))
     say("in step with \(report.lsn == .unknown ? "an unknown LSN" : "LSN \(report.lsn)")")
     say("snapshot: \(report.snapshotPath), \(report.snapshotBytes.grouped) bytes")
@@ -164,9 +175,11 @@ struct RebuildCommand: AsyncParsableCommand {
     let connection = try ConnectionOptions(settings.requiredString(postgres, .postgres))
     let table = settings.string(table, .table)
     let query = settings.string(query, .query)
-    let keys = settings.string(idColumns, .idColumns)?.split(separator: ",").map {
-      $0.trimmingCharacters(in: .whitespaces)
+    func names(_ option: String?, _ key: SettingKey) -> [String]? {
+      settings.string(option, key)?.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
     }
+    let keys = names(idColumns, .idColumns)
+    let payload = names(payload, .payload) ?? []
     let column = settings.string(vectorColumn, .vectorColumn)
     let filter = settings.string(condition, .condition)
     let dimension = try settings.int(dimension, .dimension, in: HNSWConfiguration.dimensionRange)
@@ -176,18 +189,20 @@ struct RebuildCommand: AsyncParsableCommand {
     let source: RowSource
     switch (table, query) {
     case (let table?, nil):
-      source = .table(
-        TableSource(
-          table, keyColumns: keys, vectorColumn: column, filter: filter, dimension: dimension,
-          attributes: attributes ?? []))
+      var read = TableSource(
+        table, keyColumns: keys, vectorColumn: column, filter: filter, dimension: dimension,
+        attributes: attributes ?? [])
+      read.payload = payload
+      source = .table(read)
     case (nil, let query?):
       guard let keys, let column else {
         throw ValidationError("--query needs --id-columns and --vector-column: which of its columns are which")
       }
       guard filter == nil else { throw ValidationError("--where is for a table; put the condition into the --query") }
-      source = .query(
-        QuerySource(
-          query, keyColumns: keys, vectorColumn: column, dimension: dimension, attributes: attributes ?? []))
+      var read = QuerySource(
+        query, keyColumns: keys, vectorColumn: column, dimension: dimension, attributes: attributes ?? [])
+      read.payload = payload
+      source = .query(read)
     default:
       throw ValidationError("give one of \(SettingKey.table.description) and \(SettingKey.query.description)")
     }

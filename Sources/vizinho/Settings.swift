@@ -30,6 +30,7 @@ enum SettingKey: String, CaseIterable {
   case vectorColumn = "vector_column"
   case condition = "where"
   case attributes
+  case payload
   case dimension
   case metric
   case storage

@@ -16,7 +16,7 @@ struct AttributeDecoderTests {
     AttributeField(name: "words", scalar: .text, isArray: true),
   ]
   private static let layout = RowLayout(
-    keyTypes: [.bigint], vectorType: .vector, dimension: 2, attributes: fields)
+    keyTypes: [.bigint], vectorType: .vector, dimension: 2, attributes: fields, payload: ["title", "body"])
 
   private static let rows: [[AttributeValue]] = [
     fields.map { _ in .null },
@@ -32,11 +32,13 @@ struct AttributeDecoderTests {
     ],
   ]
 
+  private static let payload: [[String?]] = [[nil, ""], ["título", nil], ["", "x"]]
+
   /// The rows, with one more between them whose vector is NULL.
   private static let stream: [UInt8] = {
     var stream = CopyStream()
     for (i, row) in rows.enumerated() {
-      let values = zip(row, fields).map { CopyStream.attribute($0, $1) }
+      let values = zip(row, fields).map { CopyStream.attribute($0, $1) } + payload[i].map { $0.map { Array($0.utf8) } }
       let id = CopyStream.key(.int64(Int64(i)), .bigint)
       stream.append(fields: [id, CopyStream.vector([Float(i), 1], .vector)] + values)
       if i == 1 { stream.append(fields: [id, nil] + values) }
@@ -47,7 +49,7 @@ struct AttributeDecoderTests {
 
   private func expectRows(_ chunks: [ArraySlice<UInt8>]) throws {
     let (batch, decoder) = try decode(chunks, Self.layout)
-    #expect(batch.attributes == Self.rows)
+    #expect(batch.attributes == Self.rows && batch.payload == Self.payload)
     #expect(batch.ids == [.int64(0), .int64(1), .int64(2)] && batch.vectors == [0, 1, 1, 1, 2, 1])
     #expect(decoder.isComplete && decoder.rowCount == 3 && decoder.nullVectorCount == 1)
     #expect(batch.attributeBytes > 1_600)
@@ -86,7 +88,9 @@ struct AttributeDecoderTests {
       }
       do {
         let (batch, _) = try decode([stream[..<(stream.count / 2)], stream[(stream.count / 2)...]], Self.layout)
-        #expect(batch.attributes.count == batch.count && batch.vectors.count == 2 * batch.count)
+        #expect(
+          batch.attributes.count == batch.count && batch.payload.count == batch.count
+            && batch.vectors.count == 2 * batch.count)
         #expect(batch.attributes.allSatisfy { $0.count == Self.fields.count })
       } catch { refused += 1 }
     }

@@ -22,6 +22,7 @@ def attributes_index(sample_database: str, tmp_path_factory: pytest.TempPathFact
     assert done.returncode == 0, done.stderr
     assert "10,000 rows as int4x16 with 4 attributes in " in done.stderr
     assert "of 384 dimensions as int4x16 with 4 attributes, of " in done.stderr
+    assert "bytes of attributes, 0 of payload" in done.stderr
     return directory
 
 
@@ -42,6 +43,27 @@ def test_an_index_with_attributes_is_served(attributes_index: pathlib.Path, ques
     with Engine(attributes_index) as engine, engine.client() as client:
         assert client.statistics("passages")["rows"] == 10_000
         assert len(client.search("passages", questions[0], 5).ids) == 5
+
+
+def test_payload_is_kept_compressed(sample_database: str, tmp_path: pathlib.Path) -> None:
+    columns = ("--attributes", "length", "--payload", "title,summary,body")
+    done = rebuild(tmp_path, sample_database, "passages", "passages", "cosine", *columns)
+    assert done.returncode == 0, done.stderr
+    assert " of payload" in done.stderr
+    with psycopg.connect(sample_database) as connection:
+        row = connection.execute(
+            "SELECT sum(octet_length(title) + octet_length(summary) + octet_length(body)) FROM passages"
+        ).fetchone()
+    assert row is not None
+    done = vizinho("snapshot", "inspect", tmp_path / "collections" / "passages", "--verify")
+    assert done.returncode == 0, done.stderr
+    (section,) = (line.split() for line in done.stdout.splitlines() if line.startswith("payload  "))
+    # The blocks as they lie in memory, and in the file.
+    assert 1_000_000 < int(section[1].replace(",", "")) < 0.7 * int(row[0])
+    assert "payload (title, summary, body)" in done.stdout
+    assert "payload rows " in done.stdout
+    with Engine(tmp_path) as engine, engine.client() as client:
+        assert client.statistics("passages")["rows"] == 10_000
 
 
 def test_attributes_come_from_the_environment_and_the_file(sample_database: str, tmp_path: pathlib.Path) -> None:

@@ -1,9 +1,9 @@
 """Loads passages with their vectors into a Postgres table, by binary COPY.
 
-The table holds id (the row of the array, from 0), title, summary, body and embedding, and what there is to filter by: kind,
-language, parts and length. Those follow from the title, as from a Debian package's name, where the texts do not say them.
-It is made anew every time, in one transaction: until the commit everybody sees the old one. A table that this program did
-not make is not touched.
+The table holds id (the row of the array, from 0), title, summary, body and embedding, and what there is to filter by:
+kind, language, parts and length. Those follow from the title, as from a Debian package's name, where the texts do not
+say them. The table is made anew every time, in one transaction: until the commit everybody sees the old one. A table
+that this program did not make is not touched.
 """
 
 import argparse

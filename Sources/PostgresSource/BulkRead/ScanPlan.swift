@@ -70,6 +70,7 @@ package enum ScanPlan {
 
   private static func columns(_ description: SourceDescription) -> String {
     let names = SQLText.identifiers(description.keyColumns.map(\.name) + [description.vectorColumn])
-    return ([names] + description.attributes.map(\.expression)).joined(separator: ", ")
+    let payload = description.payload.map { SQLText.identifier($0) + "::text" }
+    return ([names] + description.attributes.map(\.expression) + payload).joined(separator: ", ")
   }
 }

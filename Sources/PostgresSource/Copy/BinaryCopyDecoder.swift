@@ -8,7 +8,7 @@
 //     vector    i16 dimension   i16 0   dimension × f32
 //     halfvec   i16 dimension   i16 0   dimension × f16
 //
-// All integers are big-endian. A row's fields are its key columns in key order, then the vector, then its attributes (AttributeField.swift).
+// All integers are big-endian. A row's fields are its key columns in key order, then the vector, then its attributes (AttributeField.swift), then its payload as text.
 //
 // May use: VectorIndex for RecordID. Unsafe, because this is where bytes meet libpq: every read stands behind a
 // comparison with the number of bytes at hand.
@@ -21,9 +21,12 @@ package struct RowLayout: Hashable, Sendable {
   package var vectorType: VectorType
   package var dimension: Int
   package var attributes: [AttributeField]
+  /// Names of columns that come as text.
+  package var payload: [String]
 
   package init(
-    keyTypes: [KeyType], vectorType: VectorType, dimension: Int, attributes: [AttributeField] = []
+    keyTypes: [KeyType], vectorType: VectorType, dimension: Int, attributes: [AttributeField] = [],
+    payload: [String] = []
   ) {
     precondition((1...RecordID.compositeColumnsMax).contains(keyTypes.count), "a key has 1 to 32 columns")
     precondition((1...SourceDescription.dimensionMax).contains(dimension), "a dimension that pgvector has")
@@ -31,6 +34,7 @@ package struct RowLayout: Hashable, Sendable {
     self.vectorType = vectorType
     self.dimension = dimension
     self.attributes = attributes
+    self.payload = payload
   }
 
   var vectorBytes: Int { 4 + dimension * vectorType.bytesPerComponent }
@@ -57,7 +61,7 @@ package struct BinaryCopyDecoder: Sendable {
 
   package init(layout: RowLayout) {
     self.layout = layout
-    fieldCount = layout.keyTypes.count + 1 + layout.attributes.count
+    fieldCount = layout.keyTypes.count + 1 + layout.attributes.count + layout.payload.count
   }
 
   /// Whether the trailer has come.
@@ -157,14 +161,14 @@ package struct BinaryCopyDecoder: Sendable {
     }
     var attributeBytes = 0
     guard let attributes = try parseAttributes(bytes, &offset, of: id, &attributeBytes) else { return nil }
+    guard let payload = try parsePayload(bytes, &offset, of: id, &attributeBytes) else { return nil }
     guard appendVector(bytes, at: vectorOffset, to: &batch) else {
       throw SourceError(.notFinite, "The row with key \(id) has a vector with NaN or an infinity.")
     }
     batch.ids.append(id)
-    if !layout.attributes.isEmpty {
-      batch.attributes.append(attributes)
-      batch.attributeBytes += attributeBytes
-    }
+    if !layout.attributes.isEmpty { batch.attributes.append(attributes) }
+    if !layout.payload.isEmpty { batch.payload.append(payload) }
+    batch.attributeBytes += attributeBytes
     rowCount += 1
     return offset
   }
@@ -209,13 +213,13 @@ package struct BinaryCopyDecoder: Sendable {
 
   /// The length of an attribute's field, or -1 for NULL; nil when its end has not come. `offset` is then of no meaning, else where it begins.
   private mutating func parseLength(
-    _ bytes: UnsafeRawBufferPointer, _ offset: inout Int, of field: AttributeField
+    _ bytes: UnsafeRawBufferPointer, _ offset: inout Int, of name: String
   ) throws(SourceError) -> Int? {
     guard bytes.count >= offset + 4 else { return incomplete(offset + 4) }
     let length = Int(bytes.bigEndian(at: offset, as: Int32.self))
     offset += 4
     guard (-1...AttributeField.bytesMax).contains(length) else {
-      throw malformed("the attribute \"\(field.name)\" has \(length) bytes")
+      throw malformed("the column \"\(name)\" has \(length) bytes")
     }
     guard bytes.count >= offset + max(length, 0) else { return incomplete(offset + length) }
     return length
@@ -229,7 +233,7 @@ package struct BinaryCopyDecoder: Sendable {
     var values: [AttributeValue] = []
     values.reserveCapacity(layout.attributes.count)
     for field in layout.attributes {
-      guard let length = try parseLength(bytes, &offset, of: field) else { return nil }
+      guard let length = try parseLength(bytes, &offset, of: field.name) else { return nil }
       guard length >= 0 else {
         values.append(.null)
         continue
@@ -252,12 +256,42 @@ package struct BinaryCopyDecoder: Sendable {
     return values
   }
 
+  /// - Returns: nil when its end has not come.
+  private mutating func parsePayload(
+    _ bytes: UnsafeRawBufferPointer, _ offset: inout Int, of id: RecordID, _ byteCount: inout Int
+  ) throws(SourceError) -> [String?]? {
+    var values: [String?] = []
+    var total = 0
+    for name in layout.payload {
+      guard let length = try parseLength(bytes, &offset, of: name) else { return nil }
+      total += 4 + max(length, 0)
+      guard total <= HNSWIndex.payloadBytesMax else {
+        throw SourceError(
+          .payloadTooLong,
+          "The row with key \(id) has more than \(HNSWIndex.payloadBytesMax) bytes of payload. Leave such rows out with a "
+            + "condition, read a query that shortens \"\(name)\", or leave it out of --payload.")
+      }
+      guard length >= 0 else {
+        values.append(nil)
+        continue
+      }
+      let utf8 = UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + length)])
+      guard let text = String(validating: utf8, as: UTF8.self) else {
+        throw malformed("the column \"\(name)\" is not UTF-8")
+      }
+      values.append(text)
+      offset += length
+      byteCount += length
+    }
+    return values
+  }
+
   /// - Returns: false when their end has not come.
   private mutating func skipAttributes(
     _ bytes: UnsafeRawBufferPointer, _ offset: inout Int
   ) throws(SourceError) -> Bool {
-    for field in layout.attributes {
-      guard let length = try parseLength(bytes, &offset, of: field) else { return false }
+    for name in layout.attributes.map(\.name) + layout.payload {
+      guard let length = try parseLength(bytes, &offset, of: name) else { return false }
       offset += max(length, 0)
     }
     return true

@@ -11,7 +11,9 @@ public struct RowBatch: Sendable {
   public package(set) var vectors: [Float] = []
   /// For each row a value for each attribute of the source, in its order; empty when it has none.
   public package(set) var attributes: [[AttributeValue]] = []
-  /// The bytes that the attributes took on the wire.
+  /// For each row the text of each column of payload, or nil for NULL; empty when the source has none.
+  public package(set) var payload: [[String?]] = []
+  /// The bytes that attributes and payload took on the wire.
   package var attributeBytes = 0
   /// The number of components of a row.
   public let dimension: Int

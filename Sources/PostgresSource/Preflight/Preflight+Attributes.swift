@@ -62,6 +62,22 @@ extension Preflight {
     return attributes
   }
 
+  /// Columns of any type, whose text is kept.
+  func payload(
+    _ names: [String], among columns: [Connection.ResultColumn], of what: String, _ origin: AttributeOrigin
+  ) throws(SourceError) -> [String] {
+    guard !names.isEmpty else { return [] }
+    guard names.count <= HNSWConfiguration.payloadColumnsMax, Set(names).count == names.count else {
+      throw SourceError(
+        .invalidArgument,
+        "--payload: 1 to \(HNSWConfiguration.payloadColumnsMax) different columns, not: \(SQLText.identifiers(names)).")
+    }
+    for name in names { _ = try find(name, among: columns, of: what) }
+    let facts = try catalog.columnFacts(names, texts: [], of: origin)
+    for name in names where facts[name]?.isGenerated == true { throw generated(SourceAttribute(name), of: what) }
+    return names
+  }
+
   /// A column that is the attribute itself.
   private func plain(
     _ attribute: SourceAttribute, _ column: Connection.ResultColumn, of what: String

@@ -72,8 +72,9 @@ extension Preflight {
     let keys = try keyColumns(keyNames, among: columns, of: table)
     let vector = try vectorColumn(source.vectorColumn, among: columns, of: table, vectors)
     let attributes = try attributes(source.attributes, among: columns, of: table, .table(relation.oid))
+    let payload = try payload(source.payload, among: columns, of: table, .table(relation.oid))
     let leaves = try leaves(
-      of: relation, table, keyNames + [vector.column.name] + attributes.map(\.sourceColumn), server)
+      of: relation, table, keyNames + [vector.column.name] + attributes.map(\.sourceColumn) + payload, server)
 
     if let filter = source.filter {
       do {
@@ -101,7 +102,7 @@ extension Preflight {
     let rowBytes = dimension * vector.type.bytesPerComponent + 64
     return SourceDescription(
       table: table, keyColumns: keys, vectorColumn: vector.column.name, vectorType: vector.type, dimension: dimension,
-      attributes: attributes,
+      attributes: attributes, payload: payload,
       leaves: leaves.map(\.leaf), estimatedRows: leaves.reduce(0) { $0 + ($1.rows ?? $1.bytes / rowBytes) },
       isEstimateCounted: source.filter == nil && leaves.allSatisfy { $0.rows != nil || $0.bytes == 0 },
       serverVersion: catalog.connection.serverVersion, pgvectorVersion: vectors.version, database: server.database,
@@ -214,9 +215,10 @@ extension Preflight {
           + "Say it with --dimension N, or cast: \(column)::\(vector.type.rawValue)(N).")
     }
     let attributes = try attributes(source.attributes, among: columns, of: "the query", .query(from))
+    let payload = try payload(source.payload, among: columns, of: "the query", .query(from))
     return SourceDescription(
       table: nil, keyColumns: keys, vectorColumn: vector.column.name, vectorType: vector.type, dimension: dimension,
-      attributes: attributes,
+      attributes: attributes, payload: payload,
       leaves: [], estimatedRows: estimate, isEstimateCounted: false, serverVersion: catalog.connection.serverVersion,
       pgvectorVersion: vectors.version, database: server.database, systemIdentifier: server.systemIdentifier,
       timeline: server.timeline, isStandby: server.isStandby)

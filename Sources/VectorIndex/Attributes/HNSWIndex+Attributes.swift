@@ -32,6 +32,12 @@ extension HNSWIndex {
   public func stage(
     _ ids: [RecordID], _ vectors: UnsafeBufferPointer<Float>, attributes values: [[AttributeValue]]
   ) throws(IndexError) -> [Int] {
+    try check(ids, values)
+    return try stage(ids, vectors, attributes: values, made: nil)
+  }
+
+  /// Checks the attributes of some rows.
+  func check(_ ids: [RecordID], _ values: [[AttributeValue]]) throws(IndexError) {
     guard values.count == ids.count else {
       throw IndexError(.attributeMismatch, "\(ids.count) rows, and attributes of \(values.count)")
     }
@@ -42,7 +48,6 @@ extension HNSWIndex {
         throw IndexError(error.code, "row \(id): \(error.message)")
       }
     }
-    return try stage(ids, vectors, attributes: .some(values))
   }
 
   /// Gives a row other attributes; its vector and its links stay as they are. A reader sees all of the old ones or all of the new;
@@ -71,9 +76,18 @@ extension HNSWIndex {
     withCurrentSlot(of: id) { slot in attributes?.values(of: slot) ?? [] }
   }
 
-  /// Writes a row into a slot, staged, its attributes with it; or changes nothing.
+  /// Writes a row into a slot, staged, its attributes with it and the payload of the row that it replaces; or changes nothing.
   /// - values: nil for those of the row that it replaces, or NULLs.
   func stageRow(
+    _ id: RecordID, _ vector: UnsafeBufferPointer<Float>, inverseLength: Float, _ values: [AttributeValue]?,
+    previous: UInt32?
+  ) throws(IndexError) -> UInt32 {
+    let slot = try stageAttributedRow(id, vector, inverseLength: inverseLength, values, previous: previous)
+    if let payload, let previous { payload.bind(slot, to: payload.entry(of: previous)) }
+    return slot
+  }
+
+  private func stageAttributedRow(
     _ id: RecordID, _ vector: UnsafeBufferPointer<Float>, inverseLength: Float, _ values: [AttributeValue]?,
     previous: UInt32?
   ) throws(IndexError) -> UInt32 {

@@ -152,6 +152,7 @@ extension HNSWIndex {
       guard oldest >= unlinked.version else { return false }
       for slot in unlinked.slots where graph.layer(of: slot) >= 0 { graph.removeNode(slot) }
       attributes?.release(unlinked.slots)
+      payload?.release(unlinked.slots)
       store.free(unlinked.slots)
       return true
     }

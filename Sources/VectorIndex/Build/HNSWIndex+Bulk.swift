@@ -14,12 +14,14 @@ extension HNSWIndex {
   /// - Throws: `duplicateRecord`, `dimensionMismatch`, `notFinite`, `recordIDMismatch`, `outOfMemory`. Rows before the
   ///   offending one are staged.
   public func stage(_ ids: [RecordID], _ vectors: UnsafeBufferPointer<Float>) throws(IndexError) -> [Int] {
-    try stage(ids, vectors, attributes: nil)
+    try stage(ids, vectors, attributes: nil, made: nil)
   }
 
   /// - values: each row's attributes, checked; nil for NULLs.
+  /// - made: their payload; nil for none.
   func stage(
-    _ ids: [RecordID], _ vectors: UnsafeBufferPointer<Float>, attributes values: [[AttributeValue]]?
+    _ ids: [RecordID], _ vectors: UnsafeBufferPointer<Float>, attributes values: [[AttributeValue]]?,
+    made: PayloadStore.Made?
   ) throws(IndexError) -> [Int] {
     let dimension = configuration.dimension
     guard vectors.count == ids.count * dimension else {
@@ -44,11 +46,15 @@ extension HNSWIndex {
     try changeRows { rows throws(IndexError) in
       reclaim(&rows)
       try store.reserve(ids.count, newIDs: ids.count)
+      let blocks = try made.flatMap { made throws(IndexError) in try payload?.write(made.blocks) }
       for (i, id) in ids.enumerated() {
         guard let inverseLength = inverseLengths[i] else { continue }
         guard store.table.slot(of: id) == nil else { throw duplicate(id) }
         let row = UnsafeBufferPointer(rebasing: vectors[(i * dimension)..<((i + 1) * dimension)])
         let slot = try stageRow(id, row, inverseLength: inverseLength, values?[i], previous: nil)
+        if let blocks, let place = made?.places[i] {
+          payload?.bind(slot, to: PayloadStore.entry(offset: blocks[place.block], row: place.row))
+        }
         store.table.set(id, to: slot)
         rows.staged.append(slot)
       }

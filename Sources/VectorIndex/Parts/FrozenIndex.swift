@@ -16,6 +16,7 @@ package final class FrozenIndex: Sendable {
   /// The byte forms of ids of no fixed size.
   private let idBytes: [UInt8]
   private let attributes: FrozenAttributes?
+  private let payload: FrozenPayload?
 
   fileprivate init(_ index: HNSWIndex, insertions: UInt64) {
     self.index = index
@@ -31,6 +32,7 @@ package final class FrozenIndex: Sendable {
     self.upperRows = upperRows
     self.idBytes = idBytes
     attributes = index.attributes.map { [slots] in FrozenAttributes($0, index.store, slots: slots) }
+    payload = index.payload.map { [slots] in FrozenPayload($0, index.store, slots: slots) }
     let entry = index.graph.entryPoint()
     header = IndexPartsHeader(
       slots: UInt64(slots), rows: UInt64(index.count), entrySlot: entry?.slot ?? 0,
@@ -50,6 +52,8 @@ package final class FrozenIndex: Sendable {
       case .uuid: slots * 16
       case .text, .composite: idBytes.count
       }
+    case .payloadEntries: payload?.entryBytes ?? 0
+    case .payloadBlocks: payload?.blockBytes ?? 0
     case .attribute(let part, let column): attributes?.byteCount(of: part, column) ?? 0
     }
   }
@@ -98,6 +102,8 @@ package final class FrozenIndex: Sendable {
       case .text, .composite:
         idBytes.withUnsafeBytes { target.copyMemory(from: $0.baseAddress! + range.lowerBound, byteCount: range.count) }
       }
+    case .payloadEntries: payload?.readEntries(range, into: destination)
+    case .payloadBlocks: payload?.readBlocks(range, into: destination)
     case .attribute(let part, let column): attributes?.read(part, column, range, into: destination)
     }
   }

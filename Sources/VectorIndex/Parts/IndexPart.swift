@@ -22,6 +22,10 @@ package enum IndexPart: Hashable, Sendable {
   case ids
   /// 6. All storages but `f32`: `S` × 2 × f32: the two numbers beside each row (Rows/RowFormat.swift).
   case sides
+  /// 7. Payload: `S` × u64: which row of which block (Payload/PayloadStore.swift); 0 = nothing.
+  case payloadEntries
+  /// 8. Its blocks, one after the other (Payload/PayloadBlock.swift).
+  case payloadBlocks
   /// 256 + 16 × column + the part's number: an attribute, by slot.
   case attribute(AttributePart, column: Int)
 
@@ -35,7 +39,7 @@ package enum IndexPart: Hashable, Sendable {
     parts(of: configuration.storage)
       + configuration.attributes.columns.enumerated().flatMap { number, column in
         AttributePart.parts(of: column.type).map { .attribute($0, column: number) }
-      }
+      } + (configuration.payload.isEmpty ? [] : [.payloadEntries, .payloadBlocks])
   }
 
   /// The size of the numbers in it, by which their bytes are shuffled before compression.
@@ -43,8 +47,8 @@ package enum IndexPart: Hashable, Sendable {
     switch self {
     case .vectors: configuration.storage.fineFormat.rowBytes(width: 1)
     case .groundLinks, .upperLinks, .sides: 4
-    case .ids: 8
-    case .layers: 1
+    case .ids, .payloadEntries: 8
+    case .layers, .payloadBlocks: 1
     case .attribute(let part, let column): part.elementSize(of: configuration.attributes.columns[column].type)
     }
   }
@@ -57,6 +61,8 @@ package enum IndexPart: Hashable, Sendable {
     case .upperLinks: "upper links"
     case .ids: "ids"
     case .sides: "sides"
+    case .payloadEntries: "payload rows"
+    case .payloadBlocks: "payload"
     case .attribute(let part, let column): "attribute \(column + 1): \(part.name)"
     }
   }
@@ -74,6 +80,8 @@ extension IndexPart: RawRepresentable {
     case 4: self = .upperLinks
     case 5: self = .ids
     case 6: self = .sides
+    case 7: self = .payloadEntries
+    case 8: self = .payloadBlocks
     case Self.firstAttribute...:
       let number = rawValue - Self.firstAttribute
       let column = Int(number / Self.numbersPerAttribute)
@@ -93,6 +101,8 @@ extension IndexPart: RawRepresentable {
     case .upperLinks: 4
     case .ids: 5
     case .sides: 6
+    case .payloadEntries: 7
+    case .payloadBlocks: 8
     case .attribute(let part, let column):
       Self.firstAttribute + Self.numbersPerAttribute * UInt32(column) + part.rawValue
     }

@@ -12,11 +12,11 @@ extension HNSWIndex {
   /// - Throws: what `load` throws; `inconsistentParts`, `outOfMemory`, `invalidConfiguration`.
   /// - Complexity: reads each part once; one pass over the vectors for their lengths, on `threads` threads.
   package static func restored(
-    configuration: HNSWConfiguration, header: IndexPartsHeader, threads: Int,
+    configuration: HNSWConfiguration, header: IndexPartsHeader, threads: Int, payloadCodec: (any PayloadCodec)? = nil,
     byteCount: (IndexPart) -> Int,
     load: (IndexPart, UnsafeMutableRawBufferPointer) throws -> Void
   ) throws -> HNSWIndex {
-    let index = try HNSWIndex(configuration: configuration)
+    let index = try HNSWIndex(configuration: configuration, payloadCodec: payloadCodec)
     try index.restore(header, threads: threads, byteCount: byteCount, load: load)
     return index
   }
@@ -50,6 +50,7 @@ extension HNSWIndex {
     try checkLinks(layers)
     try restoreRows(layers, try restoreIDs(layers, byteCount, load), threads: threads)
     try restoreAttributes(layers, threads: threads, byteCount, load)
+    try restorePayload(layers, threads: threads, byteCount, load)
     if header.rows > 0 {
       guard header.entryLayer <= Graph.layerMax, header.entrySlot < header.slots,
         layers[Int(header.entrySlot)] == header.entryLayer + 1

@@ -39,7 +39,7 @@ extension HNSWConfiguration {
     return arrays + [
       VectorStore.lifetimeBytes, recordIDKind.cellBytes, Graph.stride(ofDegree: groundDegreeMax) * 4, upperSlotBytes,
       Graph.nodeBytes,
-    ] + attributes.slotArrays
+    ] + attributes.slotArrays + (payload.isEmpty ? [] : [PayloadStore.entryBytes])
   }
 
   /// Bytes that the layers above the ground take for each slot. A node reaches layer l with probability M⁻ˡ, so it has

@@ -5,6 +5,7 @@
 import PostgresSource
 import Synchronization
 import VectorIndex
+import VectorSnapshot
 import VectorWire
 
 /// One rebuild. Blocks the thread that runs it; ``progress`` may be asked from any other.
@@ -54,12 +55,13 @@ public final class Rebuild: Sendable {
     if let done = prepared.withLock({ $0 }) { return done }
     let description = try reader.describe()
     estimated.store(description.estimatedRows, ordering: .relaxed)
-    let configuration = try HNSWConfiguration(
+    var configuration = try HNSWConfiguration(
       dimension: description.dimension, metric: plan.metric, recordIDKind: description.recordIDKind,
       storage: plan.storage, connectivity: plan.connectivity, constructionEffort: plan.constructionEffort,
       recallTarget: plan.recallTarget, searchEffort: plan.searchEffort, seed: plan.seed,
       attributes: description.attributeSchema())
-    let index = try HNSWIndex(configuration: configuration)
+    configuration.payload = description.payload
+    let index = try HNSWIndex(configuration: configuration, payloadCodec: LZ4PayloadCodec())
     let estimate = RebuildEstimate(
       rows: description.estimatedRows, isCounted: description.isEstimateCounted, configuration: configuration,
       bytesAvailable: index.statistics().budgetBytes)
@@ -80,9 +82,12 @@ public final class Rebuild: Sendable {
     let questions = try queries?.read(dimension: description.dimension, metric: plan.metric)
     let summary = try reader.read { [self] batch in
       let zeros = try batch.vectors.withUnsafeBufferPointer { vectors throws(IndexError) in
-        batch.attributes.isEmpty
-          ? try index.stage(batch.ids, vectors)
-          : try index.stage(batch.ids, vectors, attributes: batch.attributes)
+        let attributes = batch.attributes.isEmpty ? nil : batch.attributes
+        if !batch.payload.isEmpty {
+          return try index.stage(batch.ids, vectors, attributes: attributes, payload: batch.payload)
+        }
+        guard let attributes else { return try index.stage(batch.ids, vectors) }
+        return try index.stage(batch.ids, vectors, attributes: attributes)
       }
       zeroVectors.wrappingAdd(zeros.count, ordering: .relaxed)
     }
@@ -131,5 +136,6 @@ public final class Rebuild: Sendable {
       + "\(description.vectorType.rawValue)(\(description.dimension))"
       + (description.attributes.isEmpty
         ? "" : ", attributes (\(description.attributes.map(\.column.name).joined(separator: ", ")))")
+      + (description.payload.isEmpty ? "" : ", payload (\(description.payload.joined(separator: ", ")))")
   }
 }

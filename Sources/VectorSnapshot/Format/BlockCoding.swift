@@ -1,4 +1,4 @@
-// One block to and from its stored form, with the buffers of one thread. Sole user of CLZ4.
+// One block to and from its stored form, with the buffers of one thread. Beside LZ4PayloadCodec the sole user of CLZ4.
 //
 // May use: CLZ4. Raw pointers: the bytes are on their way to and from C and a file.
 

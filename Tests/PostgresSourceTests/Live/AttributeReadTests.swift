@@ -202,6 +202,51 @@ struct AttributeReadTests {
     }
   }
 
+  /// Any type's text, beside attributes or alone.
+  @Test func payloadComesAsText() throws {
+    try LiveDatabase.with { database in
+      try database.run(
+        "CREATE TABLE t (id int PRIMARY KEY, v vector(1), \"Odd \"\"Name\" numeric, at date, meta jsonb, n int)",
+        """
+        INSERT INTO t VALUES (1, '[1]', 1.50, '2024-02-29', '{"b": [1, "ç"]}', 7), (2, '[1]', NULL, NULL, NULL, NULL),
+          (3, NULL, 1, '2024-02-29', '{}', 7)
+        """)
+      for attributes in [[], [SourceAttribute("n")]] {
+        var table = TableSource("t", attributes: attributes)
+        table.payload = ["Odd \"Name", "at", "meta"]
+        var query = QuerySource("SELECT * FROM t", keyColumns: ["id"], vectorColumn: "v", attributes: attributes)
+        query.payload = table.payload
+        for source in [RowSource.table(table), .query(query)] {
+          let rows = Locked<[RecordID: [String?]]>([:])
+          let summary = try database.reader(source).read { batch in
+            rows.with { rows in
+              for (id, values) in zip(batch.ids, batch.payload) { rows[id] = values }
+            }
+          }
+          #expect(summary.rows == 2 && summary.nullVectors == 1)
+          #expect(
+            rows.with { $0 }
+              == [.int64(1): ["1.50", "2024-02-29", "{\"b\": [1, \"ç\"]}"], .int64(2): [nil, nil, nil]])
+        }
+      }
+      func refusal(_ columns: [String]) throws -> SourceError {
+        var table = TableSource("t")
+        table.payload = columns
+        return try database.refusal(.table(table))
+      }
+      #expect(try refusal(["nothing"]).code == .columnMissing)
+      #expect(try refusal(["at", "at"]).code == .invalidArgument)
+      try database.run(
+        "ALTER TABLE t ADD COLUMN g int GENERATED ALWAYS AS (n + 1) STORED", "ALTER TABLE t ADD COLUMN long text",
+        "UPDATE t SET long = repeat('x', 1048573) WHERE id = 1")
+      #expect(try refusal(["g"]).code == .attributeGenerated)
+      var table = TableSource("t")
+      table.payload = ["long"]
+      let error = #expect(throws: SourceError.self) { try database.readAll(.table(table)) }
+      #expect(error?.code == .payloadTooLong && error?.message.contains("key 1") == true)
+    }
+  }
+
   @Test func whatIsTooLongEndsTheRead() throws {
     try LiveDatabase.with { database in
       try database.run(
