@@ -18,8 +18,8 @@ extension HNSWIndex {
   /// - body: sees the hits while they cannot change.
   /// - Throws: `dimensionMismatch`, `notFinite`, `zeroVector`, `invalidK`, `invalidEffort`, `invalidRecallTarget`.
   /// - Complexity: about `M` distances for each node that is expanded, ``SearchHits/effort``; a scan of all rows if exact. With a
-  ///   filter, that of ``matching(_:version:into:)`` besides, and at most a distance for each matching row, as codes are read one
-  ///   after the other, and as much for a walk before.
+  ///   filter, that of ``matching(_:version:into:)`` besides, and at most two distances for each matching row, one of them by codes that
+  ///   are read one after the other, and as much for a walk before.
   public func search<R>(
     _ query: UnsafeBufferPointer<Float>, _ options: SearchOptions, matching program: FilterProgram? = nil,
     scratch: inout SearchScratch, _ body: (SearchHits) -> R

@@ -175,6 +175,48 @@ import Testing
     }
   }
 
+  /// Under inner product and L2 the error of a row's codes is in proportion to its length. Short rows come first, so that a scan learns of
+  /// small errors before it meets the large ones.
+  @Test(arguments: testSeeds) func codesOfRowsOfAllLengths(seed: UInt64) throws {
+    var random = SeededRandom(seed: seed)
+    let dimension = 128
+    let rows = 4_000
+    let vectors = (0..<rows).flatMap { n -> [Float] in
+      // From a length of about 1 to about 50.
+      let length = 1 + 49 * Float(n) / Float(rows)
+      return random.clusteredVector(dimension: dimension, clusters: 20).map { $0 * length }
+    }
+    let schema = try AttributeSchema([AttributeColumn("n", .int64)])
+    for storage in [VectorStorage.int4x16, .int4x8] {
+      for metric in [Metric.innerProduct, .l2] {
+        let index = try HNSWIndex(
+          configuration: HNSWConfiguration(
+            dimension: dimension, metric: metric, storage: storage, connectivity: 4, constructionEffort: 10,
+            attributes: schema))
+        _ = try vectors.withUnsafeBufferPointer {
+          try index.stage(
+            (0..<rows).map { .int64(Int64($0)) }, $0, attributes: (0..<rows).map { [.int64(Int64($0))] })
+        }
+        try index.publishStaged()
+        var scratch = SearchScratch(for: index)
+        var tally = Tally()
+        let program = try index.compile(.comparison("n", .less, .int64(Int64(rows - 500))))
+        let matching = (0..<rows).map { $0 < rows - 500 }
+        for _ in 0..<40 {
+          let query = random.clusteredVector(dimension: dimension, clusters: 20)
+          let exact = try ExactIndex(over: index).search(query, k: rows)[0]
+          for k in [1, 10, 100] {
+            var options = SearchOptions(k: k)
+            options.filterPlan = .codeScan
+            try search(index, query, options, program, exact: exact, matching: matching, &scratch, &tally)
+          }
+        }
+        print("lengths, seed \(seed), \(storage.name), \(metric): \(tally)")
+        #expect(tally.recall >= 0.995, "seed \(seed), \(storage.name), \(metric)")
+      }
+    }
+  }
+
   /// Postings give a list in the place of a mask.
   @Test func listsAreSearchedLikeMasks() throws {
     let filtered = try FilteredSample(.debian, storage: .int4x16, metric: .cosine, questions: 30)
