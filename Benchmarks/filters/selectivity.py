@@ -79,13 +79,12 @@ def judge(table: Table, queries: Floats, workload: Workload, answers: list[list[
     for query, condition, kth, owed, answer in zip(
         queries, workload.conditions, workload.kth, workload.owed, answers, strict=True
     ):
-        rows = np.array([row for row, _ in answer], dtype=np.int64)
-        inside = condition.rows[rows] if len(rows) else np.zeros(0, dtype=bool)
+        # A row that came twice is one row.
+        rows = np.unique(np.array([row for row, _ in answer], dtype=np.int64))
+        inside = condition.rows[rows]
         outside += int((~inside).sum())
-        short += len(set(rows.tolist())) < owed
-        if len(rows):
-            distances = 1 - table.base[rows] @ query
-            found += int((inside & (distances <= kth + TIE)).sum())
+        short += len(rows) < owed
+        found += int((inside & (1 - table.base[rows] @ query <= kth + TIE)).sum())
     owed_in_all = sum(workload.owed)
     return (min(1.0, found / owed_in_all) if owed_in_all else 1.0), short, outside
 

@@ -47,12 +47,18 @@ def test_answers_are_judged_by_their_rows(table: Table) -> None:
         return [(row, 0.0) for row in found]
 
     best = order.tolist()
-    assert judge(table, query[None], workload, [answer(*best[:3])]) == (1.0, 0, 0)
-    assert judge(table, query[None], workload, [answer(*best[:2])]) == (pytest.approx(2 / 3), 1, 0)
-    # The same row twice is one row.
-    assert judge(table, query[None], workload, [answer(best[0], best[0], best[1])])[1] == 1
-    assert judge(table, query[None], workload, [answer(*best[:2], best[50])]) == (pytest.approx(2 / 3), 0, 0)
-    assert judge(table, query[None], workload, [answer(*best[:2], 500)]) == (pytest.approx(2 / 3), 0, 1)
+
+    def judged(*found: int) -> tuple[int, int, int]:
+        """How many of the three were found, whether the answer is short, and how many rows lie outside."""
+        recall, short, outside = judge(table, query[None], workload, [answer(*found)])
+        return round(3 * recall), short, outside
+
+    assert judged(*best[:3]) == (3, 0, 0)
+    assert judged(*best[:2]) == (2, 1, 0)
+    assert judged(*best[:2], best[50]) == (2, 0, 0)
+    assert judged(*best[:2], 500) == (2, 0, 1)
+    assert judged(best[0], best[0], best[1]) == (2, 1, 0)
+    assert judged() == (0, 1, 0)
     assert wrong(table, query, condition, answer(*best[:2], 500), answer(*best[:3]))
     assert wrong(table, query, condition, answer(*best[:2]), answer(*best[:3]))
 

@@ -1,6 +1,6 @@
 """pgvector's exact answer: every row is compared, no index is used. What other answers are held against."""
 
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from numpy.typing import NDArray
@@ -19,14 +19,15 @@ class ExactSearch:
         self._connection = psycopg.connect(url, autocommit=True, connect_timeout=10)
         register_vector(self._connection)
         self._connection.execute("SET enable_indexscan = off")
-        self._query = sql.SQL("SELECT id, {0} <=> %s AS distance FROM {1} ORDER BY distance LIMIT %s").format(
-            sql.Identifier(column), sql.Identifier(*table.split(".", 1))
-        )
+        self._column, self._table = sql.Identifier(column), sql.Identifier(*table.split(".", 1))
 
-    def search(self, vector: NDArray[Any], k: int) -> list[tuple[int, float]]:
-        """The k nearest rows as (id, cosine distance), nearest first."""
+    def search(self, vector: NDArray[Any], k: int, where: LiteralString = "TRUE") -> list[tuple[int, float]]:
+        """The k nearest rows that meet a condition as (id, cosine distance), nearest first."""
+        query = sql.SQL("SELECT id, {} <=> %s AS distance FROM {} WHERE {} ORDER BY distance LIMIT %s").format(
+            self._column, self._table, sql.SQL(where)
+        )
         with self._connection.cursor(binary=True) as cursor:
-            return cursor.execute(self._query, (Vector(vector), k), prepare=True).fetchall()
+            return cursor.execute(query, (Vector(vector), k), prepare=True).fetchall()
 
     def passages(self, table: str, ids: list[int]) -> dict[int, tuple[str, str, str]]:
         """Title, summary and body of rows, by id."""
