@@ -91,7 +91,7 @@ public final class VectorClient: Sendable {
   ///     1/10,000; nil = the collection's default. It stands alone: beside `effort` or `exact` it is refused.
   ///   - effort: the size of the candidate list, in the place of a recall; 0 = none given.
   ///   - exact: whether to scan every row.
-  ///   - modifiers: filters, a distance limit, an offset, groups, diversity, an explanation.
+  ///   - modifiers: filters, a distance limit, an offset, groups, diversity, an explanation, payload.
   ///   - elementType: how the vectors travel. `.float16` halves their bytes and rounds them.
   public func search(
     _ collection: String, vectors: [[Float]], k: Int, recall: Double? = nil, effort: Int = 0, exact: Bool = false,
@@ -171,13 +171,10 @@ public final class VectorClient: Sendable {
     return reply.entries
   }
 
-  /// The attributes that filters and groups can name.
-  public func describe(_ collection: String, timeout: Duration? = nil) async throws(VectorClientError)
-    -> AttributeSchema
-  {
+  /// The attributes that filters and groups can name, and the columns of payload.
+  public func describe(_ collection: String, timeout: Duration? = nil) async throws(VectorClientError) -> Described {
     try checkName(collection)
-    let reply: Described = try await ask(DescribeRequest(collection: collection), timeout)
-    return reply.attributes
+    return try await ask(DescribeRequest(collection: collection), timeout)
   }
 
   /// Asks for a sign of life.
@@ -228,6 +225,15 @@ public final class VectorClient: Sendable {
     }
     if let grouping = modifiers.grouping, grouping.attribute.utf8.count > UInt16.max {
       throw VectorClientError(.invalidRequest, "an attribute's name has at most 65,535 bytes")
+    }
+    if case .columns(let names) = modifiers.payload {
+      guard !names.isEmpty, names.count <= HNSWConfiguration.payloadColumnsMax,
+        names.allSatisfy({ $0.utf8.count <= UInt16.max })
+      else {
+        throw VectorClientError(
+          .invalidRequest,
+          "\(names.count) columns of payload: name from 1 to \(HNSWConfiguration.payloadColumnsMax), or ask for all")
+      }
     }
     guard modifiers.offset >= 0 else {
       throw VectorClientError(.invalidRequest, "the offset is \(modifiers.offset); it must not be below 0")

@@ -20,6 +20,7 @@ struct QueryCommand: AsyncParsableCommand {
         vizinho query --collection documents --id 42 --k 5 --recall 0.99
         vizinho query --collection documents --vector "[0.1, -0.2, 0.3]" --exact
         vizinho query --collection documents --id 42 --filter "tenant = 7 and lang in ('pt', 'en')" --explain
+        vizinho query --collection documents --id 42 --payload title,source
         vizinho query --collection documents --like 42 --like 43 --unlike 7 --group-by document --per-group 2
       """)
 
@@ -81,8 +82,8 @@ struct QueryCommand: AsyncParsableCommand {
           modifiers: modifiers))
     }
     guard id != nil || !like.isEmpty else {
-      let attributes = try await client.describe(name)
-      return try output.numbers(try await client.statistics(name), attributes)
+      let described = try await client.describe(name)
+      return try output.numbers(try await client.statistics(name), described)
     }
     guard let description = try await client.collections().first(where: { $0.name == name }) else {
       throw ValidationError("the server has no collection \"\(name)\"; `vizinho query` lists those it has")
@@ -135,6 +136,11 @@ struct QueryChoice: ParsableArguments {
       valueName: "lambda"))
   var mmr: Float?
   @Flag(help: "Say how the answer was found.") var explain = false
+  @Option(
+    help: ArgumentHelp(
+      "Columns of the collection's payload that are printed with each row, separated by commas; * = all.",
+      valueName: "columns"))
+  var payload: String?
 
   func modifiers() throws -> SearchModifiers {
     var modifiers = SearchModifiers()
@@ -150,6 +156,10 @@ struct QueryChoice: ParsableArguments {
     guard perGroup == nil || groupBy != nil else { throw ValidationError("--per-group stands beside --group-by") }
     modifiers.diversity = mmr.map { .init(lambda: $0) }
     modifiers.explains = explain
+    modifiers.payload = payload.map { list in
+      if list.trimmingCharacters(in: .whitespaces) == "*" { return .all }
+      return .columns(list.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) })
+    }
     return modifiers
   }
 }

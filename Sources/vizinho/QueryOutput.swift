@@ -13,6 +13,7 @@ struct QueryOutput {
     var id: String
     var distance: Float
     var group: UInt32?
+    var payload: [String: String?]?
   }
 
   private struct Answer: Encodable {
@@ -29,7 +30,13 @@ struct QueryOutput {
   func results(_ reply: SearchReply) throws -> String {
     guard let answer = reply.answers.first else { return "" }
     let receipt = answer.receipt
-    let rows = answer.results.map { Row(id: $0.id.description, distance: $0.distance, group: $0.group) }
+    let columns = reply.payloadColumns
+    let hasPayload = reply.parts.contains(.payload)
+    let rows = answer.results.map { result in
+      Row(
+        id: result.id.description, distance: result.distance, group: result.group,
+        payload: hasPayload ? Dictionary(zip(columns, result.payload), uniquingKeysWith: { $1 }) : nil)
+    }
     if isJSON {
       return try encoded(
         Answer(
@@ -41,9 +48,11 @@ struct QueryOutput {
     }
     let width = max(2, rows.map(\.id.count).max() ?? 2)
     let isGrouped = reply.parts.contains(.groups)
-    let lines = rows.map { row in
-      row.id.padding(toLength: width, withPad: " ", startingAt: 0) + String(format: "  %.6f", row.distance)
-        + (row.group.map { "  \($0)" } ?? "")
+    let lines = zip(rows, answer.results).flatMap { row, result in
+      [
+        row.id.padding(toLength: width, withPad: " ", startingAt: 0) + String(format: "  %.6f", row.distance)
+          + (row.group.map { "  \($0)" } ?? "")
+      ] + zip(columns, result.payload).map { "    \($0): \($1.map(Self.line) ?? "NULL")" }
     }
     let head =
       "id".padding(toLength: width, withPad: " ", startingAt: 0) + "  distance" + (isGrouped ? "  group" : "")
@@ -56,6 +65,11 @@ struct QueryOutput {
     foot += ", in step with \(reply.position.lsnText)"
     let explanation = answer.explanation.map { ["", $0] } ?? []
     return ([head] + lines + [foot] + explanation).joined(separator: "\n")
+  }
+
+  /// A text as one line, without what would steer a terminal.
+  private static func line(_ text: String) -> String {
+    String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
   }
 
   private static func words(_ shortfall: QueryReceipt.Shortfall) -> String {
@@ -82,13 +96,14 @@ struct QueryOutput {
     }.joined(separator: "\n")
   }
 
-  func numbers(_ all: [Statistic], _ attributes: AttributeSchema) throws -> String {
+  func numbers(_ all: [Statistic], _ described: Described) throws -> String {
     let texts =
       all.map { ($0.name, $0.value.text) }
-      + attributes.columns.map { column in
+      + described.attributes.columns.map { column in
         let flags = (column.isIndexed ? ", found by value" : "") + (column.ordersBytewise ? ", ordered bytewise" : "")
         return ("attribute.\(column.name)", column.type.name + flags)
       }
+      + (described.payload.isEmpty ? [] : [("payload", described.payload.joined(separator: ", "))])
     if isJSON { return try encoded(Dictionary(texts, uniquingKeysWith: { $1 })) }
     return texts.map { "\($0.0): \($0.1)" }.joined(separator: "\n")
   }

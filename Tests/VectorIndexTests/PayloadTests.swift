@@ -109,6 +109,53 @@ import Testing
       byteCount: { parts[$0]?.count ?? 0 }, load: { part, buffer in buffer.copyBytes(from: parts[part] ?? []) })
   }
 
+  /// What a hit brings is its row's, as the search's version has it, whatever happens to that row while the hits are looked at.
+  @Test(arguments: testSeeds) func hitsBringTheRowThatWasFound(seed: UInt64) throws {
+    var random = SeededRandom(seed: seed)
+    let index = try HNSWIndex(configuration: configuration(), payloadCodec: RunLengths())
+    try stage(index, 0..<200, (0..<200).map { ["row \($0)", random.chance(30) ? nil : "text"] }, &random)
+    var scratch = SearchScratch(for: index)
+    var next = Int64(1_000)
+    for round in 0..<30 {
+      var options = RetrievalOptions(search: SearchOptions(k: 10))
+      if round % 3 == 1 { options.offset = 1 }
+      if round % 3 == 2 { options.diversity = Diversity(lambda: 0.5) }
+      let query = random.vector(dimension: 2)
+      let outcome = try query.withUnsafeBufferPointer { query throws(IndexError) in
+        try index.retrieve(query, options, scratch: &scratch) { hits in
+          Result {
+            let before = (0..<hits.count).map { index.payload(of: hits.id(at: $0)) }
+            // One goes, one gets another payload, the others another vector; and new rows come for the places that are free.
+            index.remove(hits.id(at: 0))
+            try restage(index, [hits.id(at: 1)], &random)
+            for i in 2..<hits.count { try index.upsert(hits.id(at: i), random.vector(dimension: 2)) }
+            try restage(index, (next..<(next + 12)).map { .int64($0) }, &random)
+            next += 12
+            for i in 0..<hits.count {
+              #expect(hits.payload(at: i) == before[i], "hit \(i), round \(round), seed \(seed)")
+            }
+            #expect(index.payload(of: hits.id(at: 1)) == ["fresh", nil])
+          }
+        }
+      }
+      try outcome.get()
+    }
+    let bare = try HNSWIndex(configuration: configuration([]))
+    try bare.insert(.int64(1), [1, 2])
+    try [Float(1), 2].withUnsafeBufferPointer { query in
+      var scratch = SearchScratch(for: bare)
+      try bare.search(query, SearchOptions(k: 1), scratch: &scratch) { #expect($0.payload(at: 0) == []) }
+    }
+  }
+
+  private func restage(_ index: HNSWIndex, _ ids: [RecordID], _ random: inout SeededRandom) throws {
+    let vectors = random.vector(dimension: 2 * ids.count)
+    _ = try vectors.withUnsafeBufferPointer {
+      try index.stage(ids, $0, attributes: nil, payload: ids.map { _ in ["fresh", nil] })
+    }
+    try index.linkStaged(threads: 1, calibrates: false)
+  }
+
   @Test func removedRowsLeaveNoTrace() throws {
     var random = SeededRandom(seed: 3)
     let index = try HNSWIndex(configuration: configuration())

@@ -375,8 +375,8 @@ func makeFiltered(_ name: String = "rows", rows: Int = 600, dimension: Int = 8, 
     let collection = try makeFiltered()
     try await withServer([collection, try makeCollection("bare")]) { _, port in
       let client = try await VectorClient.connect(host: "127.0.0.1", port: port)
-      #expect(try await client.describe("rows") == collection.index.configuration.attributes)
-      #expect(try await client.describe("bare") == .empty)
+      #expect(try await client.describe("rows") == Described(attributes: collection.index.configuration.attributes))
+      #expect(try await client.describe("bare") == Described(attributes: .empty))
       let error = await #expect(throws: VectorClientError.self) { try await client.describe("nowhere") }
       #expect(error?.serverError?.code == .unknownCollection)
       await client.close()

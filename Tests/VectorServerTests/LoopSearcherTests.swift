@@ -35,6 +35,7 @@ import VectorWire
     #expect(try isSmall())
     #expect(try isSmall { $0.distanceMax = 1 })
     #expect(try isSmall { $0.explains = true })
+    #expect(try !isSmall { $0.payload = .all })
     #expect(try !isSmall(isExact: true))
     #expect(try !isSmall(queries: 2))
     #expect(try !isSmall(k: 1_001))

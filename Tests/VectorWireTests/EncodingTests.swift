@@ -161,7 +161,8 @@ import VectorIndex
       let kind = try #require(RecordIDKind.allCases.randomElement(using: &random))
       let pool = Self.ids.filter { $0.kind == kind }
       let position = Position(systemID: seed, appliedLSN: seed << 32, timeline: 3)
-      let parts = SearchReply.Parts(rawValue: .random(in: 0...3, using: &random))
+      let parts = SearchReply.Parts(rawValue: .random(in: 0...7, using: &random))
+      let columns = parts.contains(.payload) ? (0..<Int.random(in: 0...3, using: &random)).map { "column \($0)" } : []
       let answers = (0..<Int.random(in: 1...5, using: &random)).map { _ in
         var receipt = QueryReceipt(
           distancesComputed: .random(in: 0...9, using: &random), isExact: .random(using: &random))
@@ -172,12 +173,17 @@ import VectorIndex
         return QueryAnswer(
           results: (0..<Int.random(in: 0...6, using: &random)).map { i in
             SearchResult(
-              id: pool[i % pool.count], distance: Float(i), group: parts.contains(.groups) ? UInt32(i / 2) : nil)
+              id: pool[i % pool.count], distance: Float(i), group: parts.contains(.groups) ? UInt32(i / 2) : nil,
+              payload: columns.map { _ in random.chance(30) ? nil : String(repeating: "é", count: i) })
           }, receipt: receipt, explanation: parts.contains(.explanations) ? "seed \(seed)" : nil)
       }
-      encoder.begin(requestID: 8, position: position, recordIDKind: kind, queryCount: answers.count, parts: parts)
+      encoder.begin(
+        requestID: 8, position: position, recordIDKind: kind, queryCount: answers.count, parts: parts,
+        payloadColumns: columns)
       for answer in answers {
-        for result in answer.results { encoder.append(result.id, distance: result.distance, group: result.group) }
+        for result in answer.results {
+          encoder.append(result.id, distance: result.distance, group: result.group, payload: result.payload)
+        }
         encoder.endQuery(answer.receipt, explanation: answer.explanation)
       }
       var reader = FrameReader()
@@ -189,7 +195,10 @@ import VectorIndex
       #expect(frame.header.kind == .searchReply && frame.header.requestID == 8 && !reader.isAmidFrame)
       let reply = try SearchReply(decoding: frame.body)
       #expect(
-        reply == SearchReply(position: position, recordIDKind: kind, parts: parts, answers: answers), "seed \(seed)")
+        reply
+          == SearchReply(
+            position: position, recordIDKind: kind, parts: parts, payloadColumns: columns, answers: answers),
+        "seed \(seed)")
     }
   }
 
@@ -206,15 +215,17 @@ import VectorIndex
     }
   }
 
-  /// Groups and explanations count, too: 4 bytes a result, and 2 with the text's for each query.
+  /// Groups, explanations and payload count, too: 4 bytes a result, 2 with the text's for each query, and 4 with the text's for each
+  /// column of a result, whose names stand before.
   @Test func aReplyStopsAtItsLimitWithAllItsParts() {
-    let whole = 64 + 160 + 2 + 5
+    let whole = 64 + 160 + 2 + 5 + (2 + 3 + 4) + 10 * (4 + 2 + 4)
     for (limit, fits) in [(whole, true), (whole - 1, false)] {
       var encoder = SearchReplyEncoder()
       encoder.begin(
-        requestID: 1, position: .unknown, recordIDKind: .int64, queryCount: 1, parts: [.groups, .explanations],
-        bodyBytesMax: limit)
-      for i in 0..<10 { encoder.append(.int64(Int64(i)), distance: 0, group: 0) }
+        requestID: 1, position: .unknown, recordIDKind: .int64, queryCount: 1,
+        parts: [.groups, .explanations, .payload],
+        payloadColumns: ["a", "bc"], bodyBytesMax: limit)
+      for i in 0..<10 { encoder.append(.int64(Int64(i)), distance: 0, group: 0, payload: ["é", nil]) }
       encoder.endQuery(QueryReceipt(distancesComputed: 0, isExact: false), explanation: "12345")
       #expect(encoder.isTooLarge == !fits)
       if fits { #expect(encoder.finish().readableBytes == WireProtocol.headerBytes + limit) }

@@ -93,6 +93,8 @@ private struct Fields: Decodable {
     var plan, shortfall, explanation: String?
     var matchingRows: UInt64?
     var groups: [UInt32]?
+    /// Result by result.
+    var payload: [[String?]]?
   }
   struct GoldenAttribute: Decodable {
     var name: String, type: String, ordersBytewise: Bool, isIndexed: Bool
@@ -127,6 +129,7 @@ private struct Fields: Decodable {
   var ids, like, unlike: [GoldenID]?
   var modifiers: GoldenModifiers?
   var attributes: [GoldenAttribute]?
+  var payload, payloadColumns: [String]?
   var parts: UInt8?
   var queries: [Query]?
   var position: GoldenPosition?
@@ -161,7 +164,8 @@ private struct Fields: Decodable {
     case "SearchReply":
       return SearchReply(
         position: try need(position).value, recordIDKind: try idKind(need(recordIDKind)),
-        parts: .init(rawValue: try need(parts)), answers: try need(queries).map { try answer($0) })
+        parts: .init(rawValue: try need(parts)), payloadColumns: payloadColumns ?? [],
+        answers: try need(queries).map { try answer($0) })
     case "SearchByID":
       return SearchByIDRequest(
         collection: try need(collection), ids: try need(ids).map(\.id), k: try need(k), effort: try need(ef),
@@ -180,7 +184,7 @@ private struct Fields: Decodable {
             AttributeColumn(
               attribute.name, try need(AttributeType.allCases.first { $0.name == attribute.type }),
               ordersBytewise: attribute.ordersBytewise, isIndexed: attribute.isIndexed)
-          }))
+          }), payload: try need(payload))
     case "Fetch":
       return FetchRequest(
         collection: try need(collection), ids: try need(ids).map(\.id), wantsVectors: try need(elementType) == 1)
@@ -204,7 +208,9 @@ private struct Fields: Decodable {
     }
     if let shortfall = query.shortfall { receipt.shortfall = try need(.allCases.first { "\($0)" == shortfall }) }
     let results = query.ids.indices.map { i in
-      SearchResult(id: query.ids[i].id, distance: query.distances[i], group: query.groups?[i])
+      SearchResult(
+        id: query.ids[i].id, distance: query.distances[i], group: query.groups?[i],
+        payload: query.payload?[i] ?? [])
     }
     return QueryAnswer(results: results, receipt: receipt, explanation: query.explanation)
   }

@@ -16,6 +16,8 @@ struct GoldenModifiers: Decodable {
   var grouping: Grouping?
   var diversity: Diversity?
   var explain: Bool?
+  /// Empty: all.
+  var payload: [String]?
 
   func value() throws -> SearchModifiers {
     var modifiers = SearchModifiers()
@@ -26,6 +28,7 @@ struct GoldenModifiers: Decodable {
     modifiers.grouping = grouping.map { .init(attribute: $0.attribute, perGroup: $0.perGroup) }
     modifiers.diversity = diversity.map { .init(lambda: $0.lambda, candidates: $0.candidates) }
     modifiers.explains = explain ?? false
+    modifiers.payload = payload.map { $0.isEmpty ? .all : .columns($0) }
     return modifiers
   }
 }

@@ -75,6 +75,10 @@ import Testing
     let grouped = try SearchReply(decoding: try bodyOf(parts))
     #expect(grouped.answers[0].results.map(\.group) == [0, 0, 1] && grouped.parts == [.groups, .explanations])
     #expect(grouped.answers.map(\.explanation) == ["filter: größe > 1\nplan: walk", ""])
+    let carries = try #require(golden.frames.first { $0.name.hasSuffix("explanations and payload") })
+    let carried = try SearchReply(decoding: try bodyOf(carries))
+    #expect(carried.payloadColumns == ["title", "größe"] && carried.parts == [.groups, .explanations, .payload])
+    #expect(carried.answers.map { $0.results.map(\.payload) } == [[["Olá", nil], ["", "7"]], [[nil, nil]]])
 
     let all = try #require(golden.frames.first { $0.name.hasPrefix("search, all modifiers") })
     let modifiers = try SearchRequest(decoding: try bodyOf(all)).modifiers

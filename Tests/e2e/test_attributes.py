@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from engine import Engine, program, rebuild, vizinho
 from numpy.typing import NDArray
+from vizinho import RequestRejected
 
 ATTRIBUTES = "kind, lang=language, parts, length"
 
@@ -45,7 +46,9 @@ def test_an_index_with_attributes_is_served(attributes_index: pathlib.Path, ques
         assert len(client.search("passages", questions[0], 5).ids) == 5
 
 
-def test_payload_is_kept_compressed(sample_database: str, tmp_path: pathlib.Path) -> None:
+def test_payload_is_kept_compressed_and_comes_back(
+    sample_database: str, tmp_path: pathlib.Path, questions: NDArray[np.float32]
+) -> None:
     columns = ("--attributes", "length", "--payload", "title,summary,body")
     done = rebuild(tmp_path, sample_database, "passages", "passages", "cosine", *columns)
     assert done.returncode == 0, done.stderr
@@ -64,6 +67,46 @@ def test_payload_is_kept_compressed(sample_database: str, tmp_path: pathlib.Path
     assert "payload rows " in done.stdout
     with Engine(tmp_path) as engine, engine.client() as client:
         assert client.statistics("passages")["rows"] == 10_000
+        assert client.describe("passages").payload == ["title", "summary", "body"]
+        with psycopg.connect(sample_database) as connection:
+            query = "SELECT id, title::text, summary::text, body::text FROM passages"
+            rows = {key: texts for key, *texts in connection.execute(query)}
+
+        def expected(key: object, *places: int) -> list[str | None]:
+            return [rows[key][place] for place in places]
+
+        batch = client.search("passages", questions[:20], 10, payload=["body", "title"])
+        near = client.search_by_id("passages", [hit.id for hit in batch[0]], 5, payload=["title"])
+        like = client.search_like("passages", [batch[0][0].id], [batch[0][9].id], 5, payload=True)
+        for result in batch:
+            assert len(result) == 10
+            for hit in result:
+                assert hit.payload == dict(zip(("body", "title"), expected(hit.id, 2, 0), strict=True))
+        for hit in [hit for result in near for hit in result]:
+            assert hit.payload == {"title": expected(hit.id, 0)[0]}
+        assert len(like) == 5
+        for hit in like:
+            assert hit.payload is not None
+            assert list(hit.payload.values()) == expected(hit.id, 0, 1, 2)
+        assert client.search("passages", questions[0], 1, filter="length > 100", payload=True)[0].payload
+        assert client.search("passages", questions[0], 1)[0].payload is None
+        with pytest.raises(RequestRejected, match=r"titel.*title, summary, body"):
+            client.search("passages", questions[0], 1, payload=["titel"])
+        said = vizinho(
+            *("query", "--server", engine.address, "--collection", "passages"),
+            *("--id", str(batch[0][0].id), "--k", "1", "--payload", "title,summary"),
+        )
+        first = near[0][0]
+        assert said.returncode == 0, said.stderr
+        assert f"    title: {expected(first.id, 0)[0]}" in said.stdout.splitlines()
+        told = vizinho(
+            *("query", "--server", engine.address, "--collection", "passages"),
+            *("--id", str(batch[0][0].id), "--k", "1", "--payload", "*", "--json"),
+        )
+        (printed,) = json.loads(told.stdout)["results"]
+        assert list(printed["payload"].items()) == sorted(
+            zip(("title", "summary", "body"), expected(first.id, 0, 1, 2), strict=True)
+        )
 
 
 def test_attributes_come_from_the_environment_and_the_file(sample_database: str, tmp_path: pathlib.Path) -> None:

@@ -128,7 +128,7 @@ def test_groups_are_those_of_postgres(
 
 
 def test_attributes_are_described(client: Client) -> None:
-    assert [(a.name, a.type, a.indexed) for a in client.describe("passages")] == [
+    assert [(a.name, a.type, a.indexed) for a in client.describe("passages").attributes] == [
         ("kind", AttributeType.KEYWORD, True),
         ("language", AttributeType.KEYWORD, True),
         ("parts", AttributeType.KEYWORD_ARRAY, True),

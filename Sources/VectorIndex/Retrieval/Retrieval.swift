@@ -135,7 +135,7 @@ struct Retrieval {
             preconditionFailure("an array with room has an address")
           }
           let hits = SearchHits(
-            store: store, slots: slots, distances: distances, count: room.slots.count,
+            store: store, slots: slots, distances: distances, payload: index.payload, count: room.slots.count,
             distancesComputed: receipt.distancesComputed, effort: receipt.effort, isExact: receipt.isExact,
             filter: receipt.filter)
           return body(

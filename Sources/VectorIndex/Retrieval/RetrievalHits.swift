@@ -49,6 +49,9 @@ public struct RetrievalHits {
 
   public func id(at index: Int) -> RecordID { hits.id(at: index) }
 
+  /// The payload of a result, as ``SearchHits/payload(at:)``.
+  public func payload(at index: Int) -> [String?] { hits.payload(at: index) }
+
   /// The number of the result's group, from 0 in order of nearness. Without a grouping each result is a group of its own.
   public func group(at index: Int) -> Int {
     precondition(index >= 0 && index < count, "a result's index must be below the count")

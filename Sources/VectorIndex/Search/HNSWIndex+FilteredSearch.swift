@@ -40,7 +40,7 @@ extension HNSWIndex {
     return body(
       SearchHits(
         store: store, slots: UnsafePointer(scratch.hitSlots), distances: UnsafePointer(scratch.hitDistances),
-        count: scratch.hitCount, distancesComputed: distances, effort: scratch.nodesExpanded,
+        payload: payload, count: scratch.hitCount, distancesComputed: distances, effort: scratch.nodesExpanded,
         isExact: search.plan != .walk && !search.scansCodes, filter: receipt))
   }
 

@@ -112,7 +112,8 @@ extension HNSWIndex {
     return body(
       SearchHits(
         store: store, slots: UnsafePointer(scratch.hitSlots), distances: UnsafePointer(scratch.hitDistances),
-        count: scratch.hitCount, distancesComputed: scratch.distancesComputed, effort: scratch.nodesExpanded,
+        payload: payload, count: scratch.hitCount, distancesComputed: scratch.distancesComputed,
+        effort: scratch.nodesExpanded,
         isExact: isExact, filter: nil))
   }
 

@@ -67,6 +67,8 @@ public struct SearchHits {
   let store: VectorStore
   let slots: UnsafePointer<UInt32>
   let distances: UnsafePointer<Float>
+  /// nil where rows have no payload.
+  let payload: PayloadStore?
   /// Results, ascending by distance.
   public let count: Int
   /// How many distances it took.
@@ -87,6 +89,15 @@ public struct SearchHits {
   public func id(at index: Int) -> RecordID {
     precondition(index >= 0 && index < count, "a result's index must be below the count")
     return store.ids[slots[index]]
+  }
+
+  /// The payload of a result, as the version that was searched has it: a text or nil for each column of the configuration's
+  /// ``HNSWConfiguration/payload``. Nothing of it is read before this is called.
+  ///
+  /// - Complexity: allocates, and decompresses a block of about 16 KiB.
+  public func payload(at index: Int) -> [String?] {
+    precondition(index >= 0 && index < count, "a result's index must be below the count")
+    return payload?.values(of: slots[index]) ?? []
   }
 }
 

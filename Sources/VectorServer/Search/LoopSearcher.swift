@@ -49,8 +49,9 @@ final class LoopSearcher {
     else { return false }
     let modifiers = request.modifiers
     let results = request.k + modifiers.offset
-    // Groups and diversity look at many more rows than come back.
-    guard results <= Self.resultsMax, modifiers.grouping == nil, modifiers.diversity == nil else { return false }
+    // Groups and diversity look at many more rows than come back, and a row's payload may be a mebibyte.
+    guard results <= Self.resultsMax, modifiers.grouping == nil, modifiers.diversity == nil, modifiers.payload == nil
+    else { return false }
     let dimension = index.configuration.dimension
     if let filter = modifiers.filter(of: 0) {
       guard filter.byteCount <= Self.filterBytesMax,

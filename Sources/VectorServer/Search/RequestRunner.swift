@@ -41,7 +41,9 @@ struct RequestRunner: ~Copyable {
         case .fetch(let request): try fetch(request, task, collection)
         case .statistics: StatisticsReply(collection.statistics()).frame(requestID: task.requestID)
         case .describe:
-          Described(attributes: collection.index.configuration.attributes).frame(requestID: task.requestID)
+          Described(
+            attributes: collection.index.configuration.attributes, payload: collection.index.configuration.payload
+          ).frame(requestID: task.requestID)
         }
       try task.checkWanted()
       return frame
@@ -68,7 +70,9 @@ struct RequestRunner: ~Copyable {
       SearchOptions(
         k: request.k, recallTarget: request.recallTarget.map { Float($0.share) }, effort: request.effort,
         exact: request.isExact), request.modifiers)
-    try beginReply(task, collection, request.modifiers, k: request.k, queryCount: vectors.count, findable: index.count)
+    let payload = try RequestPayload(of: request.modifiers, for: index)
+    try beginReply(
+      task, collection, request.modifiers, payload, k: request.k, queryCount: vectors.count, findable: index.count)
     if query.count != dimension { query = [Float](repeating: 0, count: dimension) }
 
     var filters = RequestFilters(of: request.modifiers, for: index)
@@ -80,7 +84,7 @@ struct RequestRunner: ~Copyable {
       query.withUnsafeMutableBufferPointer { vectors.copy(i, into: $0) }
       do throws(IndexError) {
         // Valid for the call: `query` is not touched while it is searched for.
-        distances += try Self.search(index, query, options, program, entry, request.modifiers, &encoder)
+        distances += try Self.search(index, query, options, program, entry, request.modifiers, payload, &encoder)
       } catch {
         throw WireError(error, of: "query \(i)")
       }
@@ -92,11 +96,12 @@ struct RequestRunner: ~Copyable {
 
   private static func search(
     _ index: HNSWIndex, _ query: [Float], _ options: RetrievalOptions, _ program: FilterProgram?,
-    _ entry: ScratchCache.Entry, _ modifiers: SearchModifiers, _ encoder: inout SearchReplyEncoder
+    _ entry: ScratchCache.Entry, _ modifiers: SearchModifiers, _ payload: RequestPayload?,
+    _ encoder: inout SearchReplyEncoder
   ) throws(IndexError) -> Int {
     try query.withUnsafeBufferPointer { query throws(IndexError) in
       try index.retrieve(query, options, matching: program, scratch: &entry.scratch) {
-        write($0, of: index, options, program, modifiers, &encoder)
+        write($0, of: index, options, program, modifiers, payload, &encoder)
       }
     }
   }
@@ -111,7 +116,9 @@ struct RequestRunner: ~Copyable {
         k: request.k, recallTarget: request.recallTarget.map { Float($0.share) }, effort: request.effort,
         exact: request.isExact, includesSelf: request.includesSelf), request.modifiers)
     let findable = request.includesSelf ? index.count : max(0, index.count - 1)
-    try beginReply(task, collection, request.modifiers, k: request.k, queryCount: request.ids.count, findable: findable)
+    let payload = try RequestPayload(of: request.modifiers, for: index)
+    try beginReply(
+      task, collection, request.modifiers, payload, k: request.k, queryCount: request.ids.count, findable: findable)
 
     var filters = RequestFilters(of: request.modifiers, for: index)
     let entry = scratches.entry(for: index)
@@ -122,7 +129,7 @@ struct RequestRunner: ~Copyable {
       let computed: Int?
       do throws(IndexError) {
         computed = try index.retrieve(near: id, options, matching: program, scratch: &entry.scratch) {
-          Self.write($0, of: index, options, program, request.modifiers, &encoder)
+          Self.write($0, of: index, options, program, request.modifiers, payload, &encoder)
         }
       } catch {
         throw WireError(error, of: "id \(i)")
@@ -147,7 +154,8 @@ struct RequestRunner: ~Copyable {
       SearchOptions(
         k: request.k, recallTarget: request.recallTarget.map { Float($0.share) }, effort: request.effort,
         exact: request.isExact, includesSelf: request.includesSelf), request.modifiers)
-    try beginReply(task, collection, request.modifiers, k: request.k, queryCount: 1, findable: index.count)
+    let payload = try RequestPayload(of: request.modifiers, for: index)
+    try beginReply(task, collection, request.modifiers, payload, k: request.k, queryCount: 1, findable: index.count)
     var filters = RequestFilters(of: request.modifiers, for: index)
     let program = try filters.program(ofQuery: 0)
     let entry = scratches.entry(for: index)
@@ -156,7 +164,7 @@ struct RequestRunner: ~Copyable {
       distances = try index.retrieve(
         like: request.positives, unlike: request.negatives, options, matching: program, scratch: &entry.scratch
       ) {
-        Self.write($0, of: index, options, program, request.modifiers, &encoder)
+        Self.write($0, of: index, options, program, request.modifiers, payload, &encoder)
       }
     } catch {
       throw WireError(error, of: "the examples")
@@ -170,12 +178,15 @@ struct RequestRunner: ~Copyable {
   /// - Returns: how many distances they took.
   private static func write(
     _ hits: RetrievalHits, of index: HNSWIndex, _ options: RetrievalOptions, _ program: FilterProgram?,
-    _ modifiers: SearchModifiers, _ encoder: inout SearchReplyEncoder
+    _ modifiers: SearchModifiers, _ payload: RequestPayload?, _ encoder: inout SearchReplyEncoder
   ) -> Int {
     let isGrouped = options.grouping != nil
     for i in 0..<hits.count {
+      // The rest would be dropped, and is not decompressed for that.
+      if encoder.isTooLarge { break }
       encoder.append(
-        hits.id(at: i), distance: hits.distance(at: i), group: isGrouped ? UInt32(hits.group(at: i)) : nil)
+        hits.id(at: i), distance: hits.distance(at: i), group: isGrouped ? UInt32(hits.group(at: i)) : nil,
+        payload: payload?.values(of: hits, at: i) ?? [])
     }
     encoder.endQuery(
       QueryReceipt(hits),
@@ -186,19 +197,22 @@ struct RequestRunner: ~Copyable {
   /// Starts the reply, unless it is sure to be too long: then no search is begun for it.
   /// - findable: the most rows that a query can find without a filter.
   private mutating func beginReply(
-    _ task: SearchTask, _ collection: Collection, _ modifiers: SearchModifiers, k: Int, queryCount: Int, findable: Int
+    _ task: SearchTask, _ collection: Collection, _ modifiers: SearchModifiers, _ payload: RequestPayload?, k: Int,
+    queryCount: Int, findable: Int
   ) throws(WireError) {
     let kind = collection.index.configuration.recordIDKind
     let parts = modifiers.replyParts
     let expected = queryCount * min(modifiers.resultsMax(k: k), findable)
     // A filter, a limit and so on may leave as little as nothing.
     let least = modifiers.isEmpty ? expected : 0
+    let columns = payload?.names ?? []
     let bytes = SearchReplyEncoder.bodyBytesMin(
-      queryCount: queryCount, resultCount: least, recordIDKind: kind, parts: parts)
+      queryCount: queryCount, resultCount: least, recordIDKind: kind, parts: parts,
+      payloadColumns: columns)
     guard bytes <= frameBytesMax else { throw replyTooLarge }
     encoder.begin(
       requestID: task.requestID, position: collection.position, recordIDKind: kind, queryCount: queryCount,
-      parts: parts, resultsExpected: expected, bodyBytesMax: frameBytesMax)
+      parts: parts, payloadColumns: columns, resultsExpected: expected, bodyBytesMax: frameBytesMax)
   }
 
   private func checkLength() throws(WireError) {
@@ -207,7 +221,9 @@ struct RequestRunner: ~Copyable {
 
   private var replyTooLarge: WireError {
     WireError(
-      .replyTooLarge, "the answer would be over \(frameBytesMax) bytes: ask for fewer queries, ids or results at once")
+      .replyTooLarge,
+      "the answer would be over \(frameBytesMax) bytes: ask for fewer queries, ids or results at once, or for less payload"
+    )
   }
 
   // MARK: Fetch

@@ -64,7 +64,7 @@ enum SearchWork: Sendable {
   }
 
   /// About how long the reply will be, before the collection is known: ids count as UUIDs, a fetched vector as one of 1,024
-  /// dimensions, and an explanation as long as it may be.
+  /// dimensions, an explanation as long as it may be, and a result's payload as 1 KiB.
   var replyBytesExpected: Int {
     switch self {
     case .search(let request): Self.replyBytes(request.vectors.count, request.k, request.modifiers)
@@ -74,13 +74,16 @@ enum SearchWork: Sendable {
       Fetched.bodyBytes(
         idCount: request.ids.count, foundCount: request.ids.count, dimension: request.wantsVectors ? 1_024 : 0)
     case .statistics: 1_024
-    case .describe: AttributeSchema.columnsMax * (AttributeSchema.nameBytesMax + 6)
+    case .describe:
+      AttributeSchema.columnsMax * (AttributeSchema.nameBytesMax + 6)
+        + HNSWConfiguration.payloadColumnsMax * (AttributeSchema.nameBytesMax + 2)
     }
   }
 
   private static func replyBytes(_ queryCount: Int, _ k: Int, _ modifiers: SearchModifiers) -> Int {
     let explanations = modifiers.explains ? queryCount * WireProtocol.explanationBytesMax : 0
-    return explanations
+    let payload = modifiers.payload == nil ? 0 : queryCount * modifiers.resultsMax(k: k) << 10
+    return explanations + payload
       + SearchReplyEncoder.bodyBytesMin(
         queryCount: queryCount, resultCount: queryCount * modifiers.resultsMax(k: k), recordIDKind: .uuid,
         parts: modifiers.replyParts)
@@ -126,6 +129,7 @@ extension SearchModifiers {
     var parts: SearchReply.Parts = []
     if grouping != nil { parts.insert(.groups) }
     if explains { parts.insert(.explanations) }
+    if payload != nil { parts.insert(.payload) }
     return parts
   }
 }

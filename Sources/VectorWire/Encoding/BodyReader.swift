@@ -58,6 +58,31 @@ struct BodyReader {
     return string
   }
 
+  /// A u16 count, and so many strings.
+  mutating func names(_ field: StaticString, bytesMax: Int = Int(UInt16.max)) throws(WireError) -> [String] {
+    let count = Int(try integer(field, as: UInt16.self))
+    guard count <= HNSWConfiguration.payloadColumnsMax else {
+      throw WireError(
+        .invalidOption,
+        "\(count) columns of payload; a collection has at most \(HNSWConfiguration.payloadColumnsMax)")
+    }
+    var names: [String] = []
+    names.reserveCapacity(count)
+    for _ in 0..<count { names.append(try string(field, bytesMax: bytesMax)) }
+    return names
+  }
+
+  /// A text of payload; nil = NULL.
+  mutating func payloadText() throws(WireError) -> String? {
+    let length: UInt32 = try integer("payload")
+    guard length != payloadNull else { return nil }
+    let bytes = try bytes(Int(length), of: "payload")
+    guard let text = String(validating: bytes.readableBytesView, as: UTF8.self) else {
+      throw Self.malformed("a text of payload is not UTF-8")
+    }
+    return text
+  }
+
   mutating func position() throws(WireError) -> Position {
     let position = Position(
       systemID: try integer("systemID"), appliedLSN: try integer("appliedLSN"), timeline: try integer("timeline"))

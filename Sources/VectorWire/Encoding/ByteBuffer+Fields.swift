@@ -26,11 +26,28 @@ extension ByteBuffer {
       position.systemID, position.appliedLSN, position.timeline, 0 as UInt32, endianness: .little)
   }
 
+  /// - Precondition: at most 65,535 strings, of at most as many bytes.
+  mutating func writeNames(_ names: [String]) {
+    writeField(UInt16(names.count))
+    for name in names { writeField(name) }
+  }
+
+  /// A text of payload, or NULL.
+  /// - Precondition: under 4 GiB.
+  mutating func writePayload(_ value: String?) {
+    guard let value else { return writeField(payloadNull) }
+    writeField(UInt32(value.utf8.count))
+    writeString(value)
+  }
+
   /// Zeros, up to the next offset from `start` that is a multiple of 8.
   mutating func writePadding(from start: Int) {
     writeRepeatingByte(0, count: paddingBytes(at: writerIndex - start))
   }
 }
+
+/// Stands where the length of a text would.
+let payloadNull = UInt32.max
 
 extension String {
   /// The longest prefix of whole characters that has at most `bytesMax` bytes of UTF-8.

@@ -1,4 +1,4 @@
-// What a search may ask for beside its k and its effort: filters, a distance limit, an offset, groups, diversity, an explanation.
+// What a search may ask for beside its k and its effort: filters, a distance limit, an offset, groups, diversity, an explanation, payload.
 //
 //     u32 modifierBytes, then in ascending order of their tags, each at most once:
 //     u8 tag, u8 zero, u16 zero, u32 length, `length` bytes
@@ -46,6 +46,14 @@ public struct SearchModifiers: Hashable, Sendable {
     }
   }
 
+  /// Columns of payload, the text that rows bring back.
+  public enum Payload: Hashable, Sendable {
+    /// All that the collection has.
+    case all
+    /// These, in the order in which they come back.
+    case columns([String])
+  }
+
   public var filters = Filters.none
   /// Rows farther than this are left out; in the metric's values as answers have them.
   public var distanceMax: Float?
@@ -55,6 +63,8 @@ public struct SearchModifiers: Hashable, Sendable {
   public var diversity: Diversity?
   /// Whether each answer is to say how it was found.
   public var explains = false
+  /// What each result is to bring back beside its id; nil: nothing.
+  public var payload: Payload?
 
   public init() {}
 
@@ -77,6 +87,7 @@ public struct SearchModifiers: Hashable, Sendable {
     case grouping = 5
     case diversity = 6
     case explain = 7
+    case payload = 8
   }
 }
 
@@ -111,6 +122,11 @@ extension SearchModifiers {
       }
     }
     if explains { Self.write(.explain, into: &buffer) { _ in } }
+    if let payload {
+      Self.write(.payload, into: &buffer) { buffer in
+        if case .columns(let names) = payload { buffer.writeNames(names) } else { buffer.writeNames([]) }
+      }
+    }
     buffer.setInteger(UInt32(buffer.writerIndex - start - 4), at: start, endianness: .little)
   }
 
@@ -167,6 +183,9 @@ extension SearchModifiers {
       let lambda = Float(bitPattern: try content.integer("lambda"))
       diversity = Diversity(lambda: lambda, candidates: try content.count("candidates"))
     case .explain: explains = true
+    case .payload:
+      let names = try content.names("payload")
+      payload = names.isEmpty ? .all : .columns(names)
     case nil: throw WireError(.unsupportedOption, "a search's modifier of tag \(tag) is not known here")
     }
     try content.end()

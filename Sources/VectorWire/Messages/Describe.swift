@@ -1,11 +1,11 @@
-// Describe and Described: which attributes the rows of a collection have.
+// Describe and Described: which attributes and which payload the rows of a collection have.
 //
 // May use: NIOCore's ByteBuffer, VectorIndex's schema.
 
 import NIOCore
 import VectorIndex
 
-/// Asks which attributes filters and groups can name.
+/// Asks which attributes filters and groups can name, and which columns of payload hits can bring.
 public struct DescribeRequest: WireMessage, Hashable {
   public static let kind = MessageKind.describe
   public let collection: String
@@ -26,11 +26,17 @@ public struct DescribeRequest: WireMessage, Hashable {
 public struct Described: WireMessage, Hashable {
   public static let kind = MessageKind.described
   public let attributes: AttributeSchema
+  /// The columns of text that rows bring back with a hit.
+  public let payload: [String]
 
   private static let ordersBytewise: UInt8 = 1
   private static let isIndexed: UInt8 = 2
 
-  public init(attributes: AttributeSchema) { self.attributes = attributes }
+  /// - Precondition: at most 64 columns of payload, each with a name of 1 to 63 bytes.
+  public init(attributes: AttributeSchema, payload: [String] = []) {
+    self.attributes = attributes
+    self.payload = payload
+  }
 
   public func encode(into buffer: inout ByteBuffer) {
     buffer.writeCount(attributes.columns.count)
@@ -39,6 +45,7 @@ public struct Described: WireMessage, Hashable {
       let flags = (column.ordersBytewise ? Self.ordersBytewise : 0) | (column.isIndexed ? Self.isIndexed : 0)
       buffer.writeMultipleIntegers(column.type.rawValue, flags, 0 as UInt16, endianness: .little)
     }
+    buffer.writeNames(payload)
   }
 
   public init(decoding body: ByteBuffer) throws(WireError) {
@@ -64,8 +71,13 @@ public struct Described: WireMessage, Hashable {
         AttributeColumn(
           name, type, ordersBytewise: flags & Self.ordersBytewise != 0, isIndexed: flags & Self.isIndexed != 0))
     }
+    payload = try reader.names("payload", bytesMax: AttributeSchema.nameBytesMax)
     try reader.end()
-    do throws(IndexError) { attributes = try AttributeSchema(columns) } catch {
+    do throws(IndexError) {
+      attributes = try AttributeSchema(columns)
+      // Names of payload are such as attributes may have.
+      _ = try AttributeSchema(payload.map { AttributeColumn($0, .keyword, isIndexed: false) })
+    } catch {
       throw BodyReader.malformed(error.message)
     }
   }

@@ -4,13 +4,14 @@
 //      0  position           24 bytes
 //     24  u32 queryCount
 //     28  u32 resultCount
-//     32  u8  recordIDKind, u8 parts (bit 0: groups, bit 1: explanations), 6 zeros
+//     32  u8  recordIDKind, u8 parts (bit 0: groups, bit 1: explanations, bit 2: payload), 6 zeros
 //     40  receipts           queryCount × 24 bytes: QueryReceipt
 //         ids                resultCount × (i64 | 16 bytes | recordID)
 //         padding to 8
 //         distances          resultCount × f32
 //         groups             resultCount × u32, if there are some
 //         explanations       queryCount × string, if there are some
+//         payload            u16 columns, their names, then resultCount × columns × (u32 length, UTF-8), if there is some
 //
 // May use: NIOCore's ByteBuffer.
 
@@ -24,11 +25,14 @@ public struct SearchResult: Hashable, Sendable {
   public var distance: Float
   /// The number of its group, counted from 0 in each query; nil where there are no groups.
   public var group: UInt32?
+  /// A text, or nil for NULL, for each of the reply's ``SearchReply/payloadColumns``.
+  public var payload: [String?]
 
-  public init(id: RecordID, distance: Float, group: UInt32? = nil) {
+  public init(id: RecordID, distance: Float, group: UInt32? = nil, payload: [String?] = []) {
     self.id = id
     self.distance = distance
     self.group = group
+    self.payload = payload
   }
 }
 
@@ -62,28 +66,38 @@ public struct SearchReply: WireMessage, Hashable {
 
     public static let groups = Parts(rawValue: 1)
     public static let explanations = Parts(rawValue: 2)
-    static let known: Parts = [.groups, .explanations]
+    public static let payload = Parts(rawValue: 4)
+    static let known: Parts = [.groups, .explanations, .payload]
   }
 
   public let position: Position
   public let recordIDKind: RecordIDKind
   public let parts: Parts
+  /// The columns of ``SearchResult/payload``; empty where nobody asked for it.
+  public let payloadColumns: [String]
   public let answers: [QueryAnswer]
 
-  /// - Precondition: every id is of `recordIDKind`; results have groups and answers have explanations as `parts` says.
-  public init(position: Position, recordIDKind: RecordIDKind, parts: Parts = [], answers: [QueryAnswer]) {
+  /// - Precondition: every id is of `recordIDKind`; results have groups and payload and answers have explanations as `parts` says.
+  public init(
+    position: Position, recordIDKind: RecordIDKind, parts: Parts = [], payloadColumns: [String] = [],
+    answers: [QueryAnswer]
+  ) {
     self.position = position
     self.recordIDKind = recordIDKind
     self.parts = parts
+    self.payloadColumns = payloadColumns
     self.answers = answers
   }
 
   public func encode(into buffer: inout ByteBuffer) {
     var encoder = SearchReplyEncoder()
     encoder.begin(
-      requestID: 0, position: position, recordIDKind: recordIDKind, queryCount: answers.count, parts: parts)
+      requestID: 0, position: position, recordIDKind: recordIDKind, queryCount: answers.count, parts: parts,
+      payloadColumns: payloadColumns)
     for answer in answers {
-      for result in answer.results { encoder.append(result.id, distance: result.distance, group: result.group) }
+      for result in answer.results {
+        encoder.append(result.id, distance: result.distance, group: result.group, payload: result.payload)
+      }
       encoder.endQuery(answer.receipt, explanation: answer.explanation)
     }
     var frame = encoder.finish()
@@ -146,6 +160,21 @@ public struct SearchReply: WireMessage, Hashable {
         answers[query].explanation = try reader.string(
           "explanation", bytesMax: WireProtocol.explanationBytesMax)
       }
+    }
+    if parts.contains(.payload) {
+      payloadColumns = try reader.names("payload", bytesMax: AttributeSchema.nameBytesMax)
+      // Two numbers under 2^32, of which one is at most 64: no overflow.
+      guard resultCount * payloadColumns.count <= reader.remainingBytes / 4 else {
+        throw BodyReader.malformed("the body is too short for the payload of \(resultCount) results")
+      }
+      for query in 0..<queryCount {
+        for i in 0..<counts[query] {
+          answers[query].results[i].payload.reserveCapacity(payloadColumns.count)
+          for _ in payloadColumns { answers[query].results[i].payload.append(try reader.payloadText()) }
+        }
+      }
+    } else {
+      payloadColumns = []
     }
     try reader.end()
     self.answers = answers

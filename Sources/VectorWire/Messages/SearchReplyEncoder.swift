@@ -11,7 +11,7 @@ import VectorIndex
 ///     for each query { encoder.append(…) for each result; encoder.endQuery(…) }
 ///     let frame = encoder.finish()
 ///
-/// Allocates the frame once a request (its length is foreseen for int64 and uuid ids) and nothing a result.
+/// Allocates the frame once a request (its length is foreseen for int64 and uuid ids) and nothing a result, but for payload.
 public struct SearchReplyEncoder {
   private var frame = ByteBuffer()
   /// Distances stand behind all ids, and groups behind those, so they wait here.
@@ -19,6 +19,9 @@ public struct SearchReplyEncoder {
   private var groups: [UInt32] = []
   private var explanations: [String] = []
   private var explanationBytes = 0
+  /// Names of its columns and texts of results; what is asked for seldom is not kept between requests.
+  private var payload = ByteBuffer()
+  private var payloadColumnCount = 0
   private var parts = SearchReply.Parts()
   private var recordIDKind = RecordIDKind.int64
   private var queryCount = 0
@@ -35,7 +38,8 @@ public struct SearchReplyEncoder {
 
   /// The fewest bytes that the body of a reply has.
   public static func bodyBytesMin(
-    queryCount: Int, resultCount: Int, recordIDKind: RecordIDKind, parts: SearchReply.Parts = []
+    queryCount: Int, resultCount: Int, recordIDKind: RecordIDKind, parts: SearchReply.Parts = [],
+    payloadColumns: [String] = []
   ) -> Int {
     let idBytes =
       switch recordIDKind {
@@ -45,18 +49,22 @@ public struct SearchReplyEncoder {
       case .composite: 5
       }
     let queryBytes = QueryReceipt.encodedBytes + (parts.contains(.explanations) ? 2 : 0)
-    return 40 + queryCount * queryBytes + resultCount * (idBytes + 4 + (parts.contains(.groups) ? 4 : 0))
+    let resultBytes = idBytes + 4 + (parts.contains(.groups) ? 4 : 0) + 4 * payloadColumns.count
+    let names = parts.contains(.payload) ? payloadColumns.reduce(2) { $0 + 2 + $1.utf8.count } : 0
+    return 40 + names + queryCount * queryBytes + resultCount * resultBytes
   }
 
   /// Starts a reply.
   /// - Parameters:
   ///   - queryCount: how often ``endQuery(_:explanation:)`` will be called.
   ///   - parts: what results and queries will have beside ids, distances and receipts.
+  ///   - payloadColumns: at most 64; those of the texts that every result brings, if `parts` has them.
   ///   - resultsExpected: of all queries together; what the frame's memory is sized for.
   ///   - bodyBytesMax: the limit in force.
   public mutating func begin(
     requestID: UInt32, position: Position, recordIDKind: RecordIDKind, queryCount: Int,
-    parts: SearchReply.Parts = [], resultsExpected: Int = 0, bodyBytesMax: Int = Int(UInt32.max),
+    parts: SearchReply.Parts = [], payloadColumns: [String] = [], resultsExpected: Int = 0,
+    bodyBytesMax: Int = Int(UInt32.max),
     allocator: ByteBufferAllocator = ByteBufferAllocator()
   ) {
     self.recordIDKind = recordIDKind
@@ -70,9 +78,13 @@ public struct SearchReplyEncoder {
     groups.removeAll(keepingCapacity: true)
     explanations = []
     explanationBytes = 0
+    payload = ByteBuffer()
+    payloadColumnCount = payloadColumns.count
+    if parts.contains(.payload) { payload.writeNames(payloadColumns) }
 
     let expected = Self.bodyBytesMin(
-      queryCount: queryCount, resultCount: resultsExpected, recordIDKind: recordIDKind, parts: parts)
+      queryCount: queryCount, resultCount: resultsExpected, recordIDKind: recordIDKind, parts: parts,
+      payloadColumns: payloadColumns)
     frame = allocator.buffer(capacity: Self.bodyStart + min(expected, bodyBytesMax) + 16)
     FrameHeader(kind: SearchReply.kind, bodyLength: 0, requestID: requestID).encode(into: &frame)
     frame.writeField(position)
@@ -83,8 +95,9 @@ public struct SearchReplyEncoder {
   }
 
   /// Adds a result to the query at hand.
+  /// - payload: a text or nil for each column given to `begin`.
   /// - Precondition: `id` is of the kind given to `begin`, and there is a group if its parts have them.
-  public mutating func append(_ id: RecordID, distance: Float, group: UInt32? = nil) {
+  public mutating func append(_ id: RecordID, distance: Float, group: UInt32? = nil, payload values: [String?] = []) {
     guard !isTooLarge else { return }
     switch (id, recordIDKind) {
     case (.int64(let value), .int64): frame.writeInteger(value, endianness: .little)
@@ -97,6 +110,8 @@ public struct SearchReplyEncoder {
       guard let group else { preconditionFailure("a result without a group in a grouped reply") }
       groups.append(group)
     }
+    precondition(values.count == payloadColumnCount, "a result's payload has a value for each column")
+    for value in values { payload.writePayload(value) }
     if bodyBytes > bodyBytesMax { isTooLarge = true }
   }
 
@@ -119,7 +134,7 @@ public struct SearchReplyEncoder {
   /// The body's length as it stands, with all that is still to be written.
   private var bodyBytes: Int {
     let ids = frame.writerIndex - Self.bodyStart
-    return ids + paddingBytes(at: ids) + 4 * (distances.count + groups.count) + explanationBytes
+    return ids + paddingBytes(at: ids) + 4 * (distances.count + groups.count) + explanationBytes + payload.readableBytes
   }
 
   /// The whole frame.
@@ -130,6 +145,10 @@ public struct SearchReplyEncoder {
     _ = distances.withUnsafeBytes { frame.writeBytes($0) }
     _ = groups.withUnsafeBytes { frame.writeBytes($0) }
     for explanation in explanations { frame.writeField(explanation) }
+    if parts.contains(.payload) {
+      frame.writeImmutableBuffer(payload)
+      payload = ByteBuffer()
+    }
     frame.setInteger(UInt32(frame.writerIndex - Self.bodyStart), at: 0, endianness: .little)
     frame.setInteger(UInt32(distances.count), at: Self.bodyStart + 28, endianness: .little)
     let finished = frame

@@ -255,6 +255,10 @@ def modifier(tag, content):
     return struct.pack("<BBHI", tag, 0, 0, len(content)) + content
 
 
+def names(columns):
+    return struct.pack("<H", len(columns)) + b"".join(map(string, columns))
+
+
 def modifier_block(modifiers):
     """`modifiers`: a dict as it stands in the fields; nothing for an empty one."""
     if not modifiers:
@@ -278,6 +282,8 @@ def modifier_block(modifiers):
         parts.append(modifier(6, struct.pack("<fI", diversity["lambda"], diversity["candidates"])))
     if "explain" in modifiers:
         parts.append(modifier(7, b""))
+    if "payload" in modifiers:
+        parts.append(modifier(8, names(modifiers["payload"])))
     block = b"".join(parts)
     return struct.pack("<I", len(block)) + block
 
@@ -422,9 +428,11 @@ search(
         "grouping": {"attribute": "document", "perGroup": 3},
         "diversity": {"lambda": 0.5, "candidates": 0},
         "explain": True,
+        "payload": ["title", "größe"],
     },
 )
 search("search, an explanation", 26, 1, 0, 1, False, [[0.5]], "d", modifiers={"explain": True})
+search("search, all payload", 28, 1, 0, 1, False, [[0.5]], "d", modifiers={"payload": []})
 
 
 # SearchReply
@@ -446,11 +454,17 @@ def receipt(results, computed, exact, more):
     )
 
 
-def search_reply(name, request_id, id_kind, queries, where=POSITION, grouped=False, explained=False):
+def payload_text(value):
+    if value is None:
+        return struct.pack("<I", 0xFFFFFFFF)
+    return struct.pack("<I", len(value.encode())) + value.encode()
+
+
+def search_reply(name, request_id, id_kind, queries, where=POSITION, grouped=False, explained=False, columns=None):
     """`queries`: a list of (ids, distances, distancesComputed, exact[, a dict of what there is more])."""
     queries = [(*q, {}) if len(q) == 4 else q for q in queries]
     total = sum(len(q[0]) for q in queries)
-    parts = int(grouped) | int(explained) << 1
+    parts = int(grouped) | int(explained) << 1 | int(columns is not None) << 2
     body = position(where) + struct.pack("<IIBBHI", len(queries), total, ID_KINDS[id_kind], parts, 0, 0)
     for ids, _, computed, exact, more in queries:
         body += receipt(len(ids), computed, exact, more)
@@ -461,6 +475,9 @@ def search_reply(name, request_id, id_kind, queries, where=POSITION, grouped=Fal
         body += b"".join(struct.pack("<I", g) for q in queries for g in q[4]["groups"])
     if explained:
         body += b"".join(string(q[4]["explanation"]) for q in queries)
+    if columns is not None:
+        body += names(columns)
+        body += b"".join(payload_text(value) for q in queries for row in q[4]["payload"] for value in row)
     fields = {
         "position": where,
         "recordIDKind": id_kind,
@@ -470,6 +487,8 @@ def search_reply(name, request_id, id_kind, queries, where=POSITION, grouped=Fal
             for ids, distances, computed, exact, more in queries
         ],
     }
+    if columns is not None:
+        fields["payloadColumns"] = columns
     add(name, "SearchReply", 0x85, request_id, fields, body)
 
 
@@ -569,6 +588,38 @@ search_reply(
     "composite",
     [([composite(int64(7))], [0.25], 7, False, {"explanation": "filter: none"})],
     explained=True,
+)
+search_reply(
+    "search reply, int64 ids, payload",
+    28,
+    "int64",
+    [([int64(1), int64(2)], [0.25, 0.5], 7, False, {"payload": [["two\nlines"], [None]]})],
+    columns=["title"],
+)
+search_reply(
+    "search reply, payload of no columns",
+    29,
+    "int64",
+    [([int64(1)], [0.25], 7, False, {"payload": [[]]})],
+    columns=[],
+)
+search_reply(
+    "search reply, text ids, groups, explanations and payload",
+    30,
+    "text",
+    [
+        (
+            [text("a"), text("b")],
+            [0.5, 0.75],
+            3,
+            True,
+            {"groups": [0, 1], "explanation": "plan: walk", "payload": [["Olá", None], ["", "7"]]},
+        ),
+        ([text("c")], [0.5], 3, True, {"groups": [0], "explanation": "", "payload": [[None, None]]}),
+    ],
+    grouped=True,
+    explained=True,
+    columns=["title", "größe"],
 )
 
 
@@ -670,7 +721,7 @@ ATTRIBUTE_TYPES = {
 }
 
 
-def described(name, request_id, *attributes):
+def described(name, request_id, *attributes, payload=()):
     """`attributes`: (name, type, orders bytewise, is indexed)."""
     body = struct.pack("<I", len(attributes))
     for attribute, kind, orders, indexed in attributes:
@@ -679,7 +730,8 @@ def described(name, request_id, *attributes):
         {"name": attribute, "type": kind, "ordersBytewise": orders, "isIndexed": indexed}
         for attribute, kind, orders, indexed in attributes
     ]
-    add(name, "Described", 0x8A, request_id, {"attributes": fields}, body)
+    body += names(payload)
+    add(name, "Described", 0x8A, request_id, {"attributes": fields, "payload": list(payload)}, body)
 
 
 add("describe", "Describe", 0x0A, 32, {"collection": "größe"}, string("größe"))
@@ -697,6 +749,7 @@ described(
     ("numbers", "int64[]", False, True),
     ("docs", "uuid[]", False, True),
     ("tags", "keyword[]", False, True),
+    payload=("title", "größe"),
 )
 
 
@@ -890,7 +943,7 @@ refuse(
     "reply with a part that is not known",
     "SearchReply",
     None,
-    frame(0x85, none[:33] + b"\4" + none[34:] + bytes(24), 1),
+    frame(0x85, none[:33] + b"\x08" + none[34:] + bytes(24), 1),
 )
 for what, changed in (
     ("a flag that is not known", struct.pack("<IIIBBHQ", 0, 0, 4, 0, 0, 0, 0)),
@@ -919,6 +972,19 @@ refuse(
     None,
     frame(0x85, none[:33] + b"\2" + none[34:] + receipt(0, 0, False, {}) + string("x" * 4097), 1),
 )
+
+hit = none[:28] + struct.pack("<IBBHI", 1, 1, 4, 0, 0) + receipt(1, 0, False, {}) + bytes(12)
+for what, payload in (
+    ("without its columns", b""),
+    ("with a column without its values", names(["a"])),
+    ("with a text that is cut off", names(["a"]) + struct.pack("<I", 5) + b"abcd"),
+    ("with a text of nearly 4 GiB", names(["a"]) + struct.pack("<I", 0xFFFFFFFE)),
+    ("with a text that is not UTF-8", names(["a"]) + struct.pack("<I", 2) + b"\xc3\x28"),
+    ("with a text too many", names(["a"]) + bytes(8)),
+    ("of 65 columns", names(["a"] * 65) + bytes(4 * 65)),
+    ("of a column whose name has 64 bytes", names(["x" * 64]) + bytes(4)),
+):
+    refuse(f"reply with payload {what}", "SearchReply", None, frame(0x85, hit + payload, 1))
 
 # Modifiers and filters
 fixed = struct.pack("<IIBBHII", 1, 0, 1, 4, 0, 1, 1) + string("d")
@@ -949,7 +1015,12 @@ refuse_modifiers("modifiers in another order", 1, block(explain, limit))
 refuse_modifiers("a modifier that is there twice", 1, block(limit, limit))
 refuse_modifiers("a modifier whose reserved byte is not zero", 1, block(struct.pack("<BBHI", 7, 1, 0, 0)))
 refuse_modifiers("a modifier of tag 0", 1, block(struct.pack("<BBHI", 0, 0, 0, 0)))
-refuse_modifiers("a modifier of tag 8", 18, block(modifier(8, b"")))
+refuse_modifiers("a modifier of tag 9", 18, block(modifier(9, b"")))
+refuse_modifiers("payload without a count", 1, block(modifier(8, b"\0")))
+refuse_modifiers("payload of fewer names than it says", 1, block(modifier(8, struct.pack("<H", 2) + string("a"))))
+refuse_modifiers("payload of more names than it says", 1, block(modifier(8, struct.pack("<H", 0) + string("a"))))
+refuse_modifiers("payload of 65 names", 35, block(modifier(8, struct.pack("<H", 65) + string("a") * 65)))
+refuse_modifiers("payload of a name that is not UTF-8", 1, block(modifier(8, struct.pack("<HH", 1, 2) + b"\xc3\x28")))
 refuse_modifiers("a distance limit of 5 bytes", 1, block(modifier(3, bytes(5))))
 refuse_modifiers("an offset of 3 bytes", 1, block(modifier(4, bytes(3))))
 refuse_modifiers("an offset of 0", 1, block(modifier(4, bytes(4))))
@@ -997,10 +1068,10 @@ refuse_filter("of 257 conditions", 34, b"\1\x0a\x00\x01" + TRUE * 256)
 refuse_filter("that promises 65,535 conditions", 34, b"\1\x0a\xff\xff")
 by_id_fixed = struct.pack("<IIBBHI", 1, 0, 4, 0, 0, 1) + string("d")
 refuse(
-    "search by id with a modifier of tag 8",
+    "search by id with a modifier of tag 9",
     "SearchByID",
     18,
-    frame(6, by_id_fixed + block(modifier(8, b"")) + record_id(int64(1)), 1),
+    frame(6, by_id_fixed + block(modifier(9, b"")) + record_id(int64(1)), 1),
 )
 like_fixed = struct.pack("<IIBBHII", 1, 0, 0, 0, 0, 1, 1) + string("d")
 refuse("search like a row that is cut off", "SearchLike", 1, frame(9, like_fixed + record_id(int64(1)), 1))
@@ -1033,6 +1104,14 @@ for what, entry in (
     ("whose reserved field is not zero", string("a") + struct.pack("<BBH", 2, 0, 1)),
 ):
     refuse(f"described, an attribute {what}", "Described", None, frame(0x8A, struct.pack("<I", 1) + entry, 1))
+for what, columns in (
+    ("that are not there", b""),
+    ("more than there can be", names(["a"] * 65)),
+    ("of an empty name", names([""])),
+    ("of a name of 64 bytes", names(["x" * 64])),
+    ("that are there twice", names(["a", "a"])),
+):
+    refuse(f"described, columns of payload {what}", "Described", None, frame(0x8A, struct.pack("<I", 0) + columns, 1))
 refuse("described, more attributes than there can be", "Described", None, frame(0x8A, struct.pack("<I", 65), 1))
 
 refuse(

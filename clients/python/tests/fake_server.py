@@ -6,10 +6,11 @@ It shares no code with the client: what it writes is laid out here a second time
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import NamedTuple
 
@@ -63,12 +64,14 @@ def search_body(
     receipt: tuple[int, int, int, int] = (0, 0, 0, 0),
     groups: Sequence[Sequence[int]] | None = None,
     explanations: Sequence[str] | None = None,
+    payload: Mapping[str, Sequence[str | None]] | None = None,
 ) -> bytes:
     """A reply with int64 ids; the distances of each query count up from 0.
 
-    `receipt`: flags, plan, shortfall and matching rows, of every query.
+    `receipt`: flags, plan, shortfall and matching rows, of every query. `payload`: for each column
+    the texts of all results.
     """
-    parts = (groups is not None) | (explanations is not None) << 1
+    parts = (groups is not None) | (explanations is not None) << 1 | (payload is not None) << 2
     flags, plan, shortfall, matching = receipt
     body = struct.pack("<QQII", 77, 0x16_B374D848, 1, 0)
     body += struct.pack("<IIBBHI", len(ids), sum(map(len, ids)), 1, parts, 0, 0)
@@ -78,7 +81,16 @@ def search_body(
     body += b"".join(struct.pack("<q", i) for row in ids for i in row)
     body += b"".join(struct.pack("<f", n) for row in ids for n in range(len(row)))
     body += b"".join(struct.pack("<I", g) for row in groups or () for g in row)
-    return body + b"".join(map(text, explanations or ()))
+    body += b"".join(map(text, explanations or ()))
+    if payload is not None:
+        body += struct.pack("<H", len(payload)) + b"".join(map(text, payload))
+        body += b"".join(map(payload_text, itertools.chain(*zip(*payload.values(), strict=True))))
+    return body
+
+
+def payload_text(value: str | None) -> bytes:
+    raw = b"" if value is None else value.encode()
+    return struct.pack("<I", 0xFFFFFFFF if value is None else len(raw)) + raw
 
 
 class Search(NamedTuple):

@@ -316,6 +316,11 @@ def test_the_other_searches_have_modifiers_too(driver: Driver) -> None:
         lambda c: c.search_like("d", [], [1]),
         lambda c: c.search_like("d", 1, recall=0.9, ef=9),
         lambda c: c.describe("\ud800"),
+        search_for(1, payload="title"),
+        search_for(1, payload=7),
+        search_for(1, payload=[7]),
+        search_for(1, payload=["x" * 70_000]),
+        search_for(1, payload=[str(n) for n in range(65)]),
     ],
 )
 def test_modifiers_that_cannot_be_valid_stay_here(driver: Driver, call: Call) -> None:
@@ -368,17 +373,49 @@ def test_groups_and_explanations(driver: Driver) -> None:
     assert [result.explanation for result in batch] == ["plan: é", ""]
 
 
+def test_hits_bring_their_payload(driver: Driver) -> None:
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        texts = {"title": ["a", None, "é"], "größe": ["1", "2", None]}
+        peer.reply(peer.read(), SEARCH_REPLY, search_body([[4, 5], [6]], payload=texts))
+        peer.reply(peer.read(), SEARCH_REPLY, search_body([[4]], payload={}))
+        peer.reply(peer.read(), SEARCH_REPLY, search_body([[4]]))
+
+    with FakeServer(script) as server:
+        client = driver.client(server.address)
+        batch = driver.call(
+            client, lambda c: c.search("d", [[1.0], [2.0]], payload=["title", "größe"])
+        )
+        empty = driver.call(client, search_for(1, payload=True))
+        plain = driver.call(client, search_for(1, payload=[]))
+        asked = [search.body for search in server.asked(SEARCH)]
+    rows = [[{"title": "a", "größe": "1"}, {"title": None, "größe": "2"}]]
+    rows.append([{"title": "é", "größe": None}])
+    assert [result.payload for result in batch] == rows
+    assert [[hit.payload for hit in result] for result in batch] == rows
+    assert batch[0][1].payload == batch[0][-1:][0].payload == rows[0][1]
+    # A hit is the pair that it always was.
+    assert [hit for result in batch for hit in result] == [(4, 0.0), (5, 1.0), (6, 0.0)]
+    assert (empty.payload, plain.payload, plain[0].payload) == ([{}], None, None)
+    modifier = struct.pack("<BBHI", 8, 0, 0, 2 + 7 + 9)
+    assert modifier + struct.pack("<H", 2) + text("title") + text("größe") in asked[0]
+    assert struct.pack("<IBBHIH", 10, 8, 0, 0, 2, 0) in asked[1]
+    assert b"\x08\0\0\0" not in asked[2]
+
+
 def test_attributes_are_described(driver: Driver) -> None:
     def script(peer: Peer) -> None:
         peer.welcome()
         attributes = text("tenant") + struct.pack("<BBH", 2, 2, 0)
         attributes += text("größe") + struct.pack("<BBH", 6, 3, 0)
-        peer.reply(peer.read(), DESCRIBED, struct.pack("<I", 2) + attributes)
+        payload = struct.pack("<H", 1) + text("body")
+        peer.reply(peer.read(), DESCRIBED, struct.pack("<I", 2) + attributes + payload)
 
     with FakeServer(script) as server:
         found = one(driver, server, lambda c: c.describe("documents"))
         assert server.asked(DESCRIBE)[0].body == text("documents")
-    assert found == [
+    assert found.payload == ["body"]
+    assert found.attributes == [
         AttributeInfo("tenant", AttributeType.INT64, False, True),
         AttributeInfo("größe", AttributeType.KEYWORD, True, True),
     ]

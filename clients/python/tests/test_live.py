@@ -154,7 +154,7 @@ def test_filters_that_every_collection_has(live: Live) -> None:
     assert "nothing matches" in nothing.explanation
     assert "none" in unfiltered.explanation
     name = "no such attribute"
-    assert name not in [a.name for a in live.describe()]
+    assert name not in [a.name for a in live.describe().attributes]
     refused: dict[ErrorCode, Callable[[], Any]] = {
         ErrorCode.UNKNOWN_ATTRIBUTE: lambda: live.search(vector, filter=attribute(name) == 1),
         ErrorCode.INVALID_FILTER: lambda: live.search(vector, filter="true and"),

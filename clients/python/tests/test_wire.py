@@ -141,6 +141,8 @@ def modifiers(f: dict[str, Any], count: int) -> bytes:
         diversity.get("lambda"),
         diversity.get("candidates") or None,
         given.get("explain", False),
+        # The protocol's empty list is all of them.
+        payload if (payload := given.get("payload", False)) else "payload" in given,
     ).encode(count, single=False)
 
 
@@ -272,6 +274,12 @@ def check_search_reply(body: memoryview, f: dict[str, Any]) -> None:
         assert result.explanation == query.get("explanation")
         groups = None if result.groups is None else result.groups.tolist()
         assert groups == query.get("groups")
+        rows = query.get("payload")
+        assert result.payload == (
+            None
+            if rows is None
+            else [dict(zip(f["payloadColumns"], row, strict=True)) for row in rows]
+        )
         every += expected
     assert list(batch.ids) == every
 
@@ -285,6 +293,7 @@ def name_of(value: Any) -> str | None:
 
 
 def check_described(body: memoryview, f: dict[str, Any]) -> None:
+    described = _wire.described(body)
     names = {kind: kind.name.lower().replace("_array", "[]") for kind in AttributeType}
     decoded = [
         {
@@ -293,9 +302,10 @@ def check_described(body: memoryview, f: dict[str, Any]) -> None:
             "ordersBytewise": a.orders_bytewise,
             "isIndexed": a.indexed,
         }
-        for a in _wire.described(body)
+        for a in described.attributes
     ]
     assert decoded == f["attributes"]
+    assert described.payload == f["payload"]
 
 
 def check_fetched(body: memoryview, f: dict[str, Any]) -> None:

@@ -16,8 +16,8 @@ from ._modifiers import Filters, Modifiers
 from ._options import Options
 from .errors import ConnectionFailed
 from .results import (
-    AttributeInfo,
     Collection,
+    Description,
     Fetched,
     RecordID,
     SearchBatch,
@@ -102,6 +102,7 @@ class AsyncClient:
         mmr: float | None = ...,
         mmr_candidates: int | None = ...,
         explain: bool = ...,
+        payload: bool | Sequence[str] = ...,
         timeout: float | None = ...,
     ) -> SearchResult: ...
     @overload
@@ -122,6 +123,7 @@ class AsyncClient:
         mmr: float | None = ...,
         mmr_candidates: int | None = ...,
         explain: bool = ...,
+        payload: bool | Sequence[str] = ...,
         timeout: float | None = ...,
     ) -> SearchBatch: ...
     @overload
@@ -142,6 +144,7 @@ class AsyncClient:
         mmr: float | None = ...,
         mmr_candidates: int | None = ...,
         explain: bool = ...,
+        payload: bool | Sequence[str] = ...,
         timeout: float | None = ...,
     ) -> Any: ...
     async def search(
@@ -161,6 +164,7 @@ class AsyncClient:
         mmr: float | None = None,
         mmr_candidates: int | None = None,
         explain: bool = False,
+        payload: bool | Sequence[str] = False,
         timeout: float | None = None,
     ) -> Any:
         """Finds the `k` nearest rows of each query.
@@ -189,13 +193,15 @@ class AsyncClient:
             mmr_candidates: how many of the nearest `mmr` chooses from; the server's default unless
                 given.
             explain: also say how each answer was found: `SearchResult.explanation`.
+            payload: columns whose text, kept beside the vectors, each hit is to bring back, or True
+                for all there are: `Hit.payload`.
             timeout: seconds, instead of the client's.
 
         Returns:
             A `SearchResult` for one query, a `SearchBatch` for a 2-D array, however few its rows.
         """
         modifiers = Modifiers(
-            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain
+            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain, payload
         )
         request = _requests.search(collection, vectors, k, recall, ef, exact, modifiers)
         return await self._link.call(request, timeout)
@@ -219,6 +225,7 @@ class AsyncClient:
         mmr: float | None = ...,
         mmr_candidates: int | None = ...,
         explain: bool = ...,
+        payload: bool | Sequence[str] = ...,
         timeout: float | None = ...,
     ) -> SearchResult: ...
     @overload
@@ -240,6 +247,7 @@ class AsyncClient:
         mmr: float | None = ...,
         mmr_candidates: int | None = ...,
         explain: bool = ...,
+        payload: bool | Sequence[str] = ...,
         timeout: float | None = ...,
     ) -> SearchBatch: ...
     async def search_by_id(
@@ -260,6 +268,7 @@ class AsyncClient:
         mmr: float | None = None,
         mmr_candidates: int | None = None,
         explain: bool = False,
+        payload: bool | Sequence[str] = False,
         timeout: float | None = None,
     ) -> SearchResult | SearchBatch:
         """Finds the neighbours of rows that are in the collection.
@@ -269,7 +278,7 @@ class AsyncClient:
         an integer array. Otherwise as `search`.
         """
         modifiers = Modifiers(
-            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain
+            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain, payload
         )
         request = _requests.search_by_id(
             collection, ids, k, recall, ef, exact, include_self, modifiers
@@ -295,6 +304,7 @@ class AsyncClient:
         mmr: float | None = None,
         mmr_candidates: int | None = None,
         explain: bool = False,
+        payload: bool | Sequence[str] = False,
         timeout: float | None = None,
     ) -> SearchResult:
         """Finds rows near what some rows have in common, and away from what others have.
@@ -304,7 +314,7 @@ class AsyncClient:
         is not there fails the request with `UnknownRecord`. Otherwise as `search`.
         """
         modifiers = Modifiers(
-            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain
+            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain, payload
         )
         request = _requests.search_like(
             collection, positive, negative, k, recall, ef, exact, include_self, modifiers
@@ -332,10 +342,8 @@ class AsyncClient:
         """What the server counts about a collection; the names are in its documentation."""
         return await self._link.call(_requests.statistics(collection), timeout)
 
-    async def describe(
-        self, collection: str, *, timeout: float | None = None
-    ) -> list[AttributeInfo]:
-        """The attributes of a collection, which filters and `group_by` can name."""
+    async def describe(self, collection: str, *, timeout: float | None = None) -> Description:
+        """The attributes that filters and `group_by` can name, and the columns of payload."""
         return await self._link.call(_requests.describe(collection), timeout)
 
     async def ping(self, *, timeout: float | None = None) -> float:

@@ -29,6 +29,7 @@ class _Tag(IntEnum):
     GROUPING = 5
     DIVERSITY = 6
     EXPLAIN = 7
+    PAYLOAD = 8
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Modifiers:
     mmr: float | None = None
     mmr_candidates: int | None = None
     explain: bool = False
+    payload: bool | Sequence[str] = False
 
     def encode(self, count: int, *, single: bool) -> bytes:
         """The block for a request of `count` queries; nothing where nothing was asked for."""
@@ -55,6 +57,7 @@ class Modifiers:
                 (_Tag.GROUPING, self._grouping()),
                 (_Tag.DIVERSITY, self._diversity()),
                 (_Tag.EXPLAIN, b"" if self.explain else None),
+                (_Tag.PAYLOAD, self._payload()),
             )
             if content is not None
         )
@@ -99,6 +102,22 @@ class Modifiers:
             raise InvalidRequest(f"group_by is {self.group_by!r}: expected an attribute's name")
         per_group = 1 if self.per_group is None else _count("per_group", self.per_group, 1)
         return per_group.to_bytes(4, "little") + _wire.encode_string(self.group_by)
+
+    def _payload(self) -> bytes | None:
+        given: Any = self.payload
+        if isinstance(given, bool):
+            return (0).to_bytes(2, "little") if given else None
+        if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
+            raise InvalidRequest(f"payload is {given!r}: expected names in a list, True or False")
+        if not all(isinstance(name, str) for name in given):
+            raise InvalidRequest(f"payload is {given!r}: expected names of columns")
+        if len(given) > _wire.PAYLOAD_COLUMNS_MAX:
+            raise InvalidRequest(
+                f"{len(given)} columns of payload: {_wire.PAYLOAD_COLUMNS_MAX} are possible"
+            )
+        # To the protocol, no names are all of them; to whoever gives an empty list, they are none.
+        names = b"".join(map(_wire.encode_string, given))
+        return len(given).to_bytes(2, "little") + names if given else None
 
     def _diversity(self) -> bytes | None:
         if self.mmr is None:

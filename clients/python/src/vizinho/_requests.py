@@ -20,8 +20,8 @@ from . import _wire
 from ._modifiers import Modifiers
 from .errors import InvalidRequest, ProtocolError
 from .results import (
-    AttributeInfo,
     Collection,
+    Description,
     Fetched,
     RecordID,
     RecordIDs,
@@ -201,8 +201,8 @@ def search_like(
     return Request(_wire.Kind.SEARCH_LIKE, head, _NO_TAIL, _wire.Kind.SEARCH_REPLY, read)
 
 
-def describe(collection: str) -> Request[list[AttributeInfo]]:
-    """The attributes of a collection."""
+def describe(collection: str) -> Request[Description]:
+    """The attributes and the payload of a collection."""
     body = _wire.encode_string(collection)
     return Request(_wire.Kind.DESCRIBE, body, _NO_TAIL, _wire.Kind.DESCRIBED, _wire.described)
 

@@ -15,8 +15,8 @@ from ._modifiers import Filters, Modifiers
 from ._options import Options
 from ._sync_link import Link
 from .results import (
-    AttributeInfo,
     Collection,
+    Description,
     Fetched,
     RecordID,
     SearchBatch,
@@ -96,6 +96,7 @@ class Client:
         mmr: float | None = ...,
         mmr_candidates: int | None = ...,
         explain: bool = ...,
+        payload: bool | Sequence[str] = ...,
         timeout: float | None = ...,
     ) -> SearchResult: ...
     @overload
@@ -116,6 +117,7 @@ class Client:
         mmr: float | None = ...,
         mmr_candidates: int | None = ...,
         explain: bool = ...,
+        payload: bool | Sequence[str] = ...,
         timeout: float | None = ...,
     ) -> SearchBatch: ...
     @overload
@@ -136,6 +138,7 @@ class Client:
         mmr: float | None = ...,
         mmr_candidates: int | None = ...,
         explain: bool = ...,
+        payload: bool | Sequence[str] = ...,
         timeout: float | None = ...,
     ) -> Any: ...
     def search(
@@ -155,11 +158,12 @@ class Client:
         mmr: float | None = None,
         mmr_candidates: int | None = None,
         explain: bool = False,
+        payload: bool | Sequence[str] = False,
         timeout: float | None = None,
     ) -> Any:
         """Finds the `k` nearest rows of each query; see `AsyncClient.search`."""
         modifiers = Modifiers(
-            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain
+            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain, payload
         )
         request = _requests.search(collection, vectors, k, recall, ef, exact, modifiers)
         return self._link.call(request, timeout)
@@ -183,6 +187,7 @@ class Client:
         mmr: float | None = ...,
         mmr_candidates: int | None = ...,
         explain: bool = ...,
+        payload: bool | Sequence[str] = ...,
         timeout: float | None = ...,
     ) -> SearchResult: ...
     @overload
@@ -204,6 +209,7 @@ class Client:
         mmr: float | None = ...,
         mmr_candidates: int | None = ...,
         explain: bool = ...,
+        payload: bool | Sequence[str] = ...,
         timeout: float | None = ...,
     ) -> SearchBatch: ...
     def search_by_id(
@@ -224,11 +230,12 @@ class Client:
         mmr: float | None = None,
         mmr_candidates: int | None = None,
         explain: bool = False,
+        payload: bool | Sequence[str] = False,
         timeout: float | None = None,
     ) -> SearchResult | SearchBatch:
         """Finds the neighbours of rows of the collection; see `AsyncClient.search_by_id`."""
         modifiers = Modifiers(
-            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain
+            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain, payload
         )
         request = _requests.search_by_id(
             collection, ids, k, recall, ef, exact, include_self, modifiers
@@ -254,11 +261,12 @@ class Client:
         mmr: float | None = None,
         mmr_candidates: int | None = None,
         explain: bool = False,
+        payload: bool | Sequence[str] = False,
         timeout: float | None = None,
     ) -> SearchResult:
         """Finds rows near what some rows have in common; see `AsyncClient.search_like`."""
         modifiers = Modifiers(
-            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain
+            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain, payload
         )
         request = _requests.search_like(
             collection, positive, negative, k, recall, ef, exact, include_self, modifiers
@@ -286,8 +294,8 @@ class Client:
         """What the server counts about a collection; the names are in its documentation."""
         return self._link.call(_requests.statistics(collection), timeout)
 
-    def describe(self, collection: str, *, timeout: float | None = None) -> list[AttributeInfo]:
-        """The attributes of a collection, which filters and `group_by` can name."""
+    def describe(self, collection: str, *, timeout: float | None = None) -> Description:
+        """The attributes that filters and `group_by` can name, and the columns of payload."""
         return self._link.call(_requests.describe(collection), timeout)
 
     def ping(self, *, timeout: float | None = None) -> float:

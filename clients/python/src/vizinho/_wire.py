@@ -23,9 +23,11 @@ from .results import (
     AttributeInfo,
     AttributeType,
     Collection,
+    Description,
     Fetched,
     IDBlock,
     Metric,
+    Payload,
     Plan,
     Position,
     Receipt,
@@ -53,9 +55,13 @@ MODIFIERS: Final = 4
 #: What a search reply may have beside ids and distances.
 GROUPS: Final = 1
 EXPLANATIONS: Final = 2
+PAYLOAD: Final = 4
 EXPLANATION_BYTES_MAX: Final = 4_096
 ATTRIBUTES_MAX: Final = 64
 ATTRIBUTE_NAME_BYTES_MAX: Final = 63
+PAYLOAD_COLUMNS_MAX: Final = 64
+#: In the place of a text's length.
+PAYLOAD_NULL: Final = 0xFFFFFFFF
 
 #: A recall target travels in these steps; 0 = none given.
 RECALL_STEPS: Final = 10_000
@@ -484,7 +490,7 @@ def search_reply(body: memoryview, query_count: int) -> SearchBatch:
     reader = _Body(body)
     position = reader.position()
     replied, result_count, kind, parts, *zeros = reader.unpack(_SEARCH_REPLY)
-    _expect_zero(*zeros, parts & ~(GROUPS | EXPLANATIONS))
+    _expect_zero(*zeros, parts & ~(GROUPS | EXPLANATIONS | PAYLOAD))
     if replied != query_count:
         raise ProtocolError(f"{query_count} queries were asked, {replied} were answered")
     receipts: list[Receipt] = list(_RECEIPT.iter_unpack(reader.take(_RECEIPT.size * query_count)))
@@ -505,8 +511,32 @@ def search_reply(body: memoryview, query_count: int) -> SearchBatch:
     explanations = None
     if parts & EXPLANATIONS:
         explanations = [reader.string(EXPLANATION_BYTES_MAX) for _ in range(query_count)]
+    payload = None
+    if parts & PAYLOAD:
+        columns = _names(reader)
+        _expect_bounded(result_count * len(columns), 4, reader)
+        values = [_payload_text(reader) for _ in range(result_count * len(columns))]
+        payload = Payload(columns, values)
     reader.end()
-    return SearchBatch(block, distances, offsets, receipts, position, groups, explanations)
+    return SearchBatch(block, distances, offsets, receipts, position, groups, explanations, payload)
+
+
+def _names(reader: _Body) -> list[str]:
+    """The columns of payload."""
+    (count,) = reader.unpack(_U16)
+    if count > PAYLOAD_COLUMNS_MAX:
+        raise ProtocolError(f"{count} columns of payload, more than there can be")
+    return [reader.string(ATTRIBUTE_NAME_BYTES_MAX) for _ in range(count)]
+
+
+def _payload_text(reader: _Body) -> str | None:
+    (length,) = reader.unpack(_U32)
+    if length == PAYLOAD_NULL:
+        return None
+    try:
+        return str(reader.take(length), "utf-8")
+    except UnicodeDecodeError:
+        raise ProtocolError("a reply holds a text that is not UTF-8") from None
 
 
 def _check_receipt(receipt: Receipt) -> None:
@@ -520,7 +550,7 @@ def _check_receipt(receipt: Receipt) -> None:
         _member(Shortfall, shortfall)
 
 
-def described(body: memoryview) -> list[AttributeInfo]:
+def described(body: memoryview) -> Description:
     """Described."""
     reader = _Body(body)
     (count,) = reader.unpack(_U32)
@@ -536,8 +566,13 @@ def described(body: memoryview) -> list[AttributeInfo]:
         found.append(
             AttributeInfo(name, _member(AttributeType, kind), bool(flags & 1), bool(flags & 2))
         )
+    payload = _names(reader)
     reader.end()
-    return found
+    if not all(payload):
+        raise ProtocolError("a column of payload without a name is described")
+    if len(set(payload)) < len(payload):
+        raise ProtocolError("a column of payload is described twice")
+    return Description(found, payload)
 
 
 def _id_block(reader: _Body, kind: RecordIDKind, count: int) -> IDBlock:

@@ -73,6 +73,15 @@ class AttributeInfo(NamedTuple):
     indexed: bool
 
 
+class Description(NamedTuple):
+    """What the rows of a collection have beside their vectors."""
+
+    #: What filters and `group_by` can name.
+    attributes: list[AttributeInfo]
+    #: The columns whose text hits can bring back.
+    payload: list[str]
+
+
 class Plan(IntEnum):
     """How a search with a filter found its answer."""
 
@@ -137,11 +146,32 @@ class Position(NamedTuple):
         return self.applied_lsn != 0
 
 
-class Hit(NamedTuple):
-    """One neighbour."""
-
+class _Hit(NamedTuple):
     id: RecordID
     distance: float
+
+
+class Hit(_Hit):
+    """One neighbour: a pair of its id and its distance, which brings its payload where asked to."""
+
+    #: The text of each column, None where it is NULL; None where no payload was asked for.
+    payload: dict[str, str | None] | None = None
+
+
+class Payload(NamedTuple):
+    """The payload of all results of a reply."""
+
+    columns: list[str]
+    #: Result by result, a value for each column.
+    values: list[str | None]
+
+    def rows(self, start: int, stop: int) -> list[dict[str, str | None]]:
+        """The payload of some results."""
+        width = len(self.columns)
+        return [
+            dict(zip(self.columns, self.values[i * width : (i + 1) * width], strict=True))
+            for i in range(start, stop)
+        ]
 
 
 class ServerInfo(NamedTuple):
@@ -211,6 +241,7 @@ class SearchResult(Sequence[Hit]):
         distances_computed: how many distances the server computed for this query.
         groups: `[n]` uint32, the number of each hit's group, from 0; None without `group_by`.
         explanation: how the answer was found, for a person; None unless asked for.
+        payload: for each hit the text of its columns; None unless asked for.
         position: what the answer is in step with.
     """
 
@@ -224,6 +255,7 @@ class SearchResult(Sequence[Hit]):
         "exact",
         "explanation",
         "groups",
+        "payload",
         "position",
     )
 
@@ -236,6 +268,7 @@ class SearchResult(Sequence[Hit]):
         position: Position,
         groups: npt.NDArray[np.uint32] | None = None,
         explanation: str | None = None,
+        payload: list[dict[str, str | None]] | None = None,
     ) -> None:
         self._block = block
         self._start = start
@@ -246,6 +279,7 @@ class SearchResult(Sequence[Hit]):
         self._receipt = receipt
         self.groups = groups
         self.explanation = explanation
+        self.payload = payload
         self.position = position
 
     @property
@@ -288,13 +322,22 @@ class SearchResult(Sequence[Hit]):
     def __getitem__(self, index: slice) -> list[Hit]: ...
     def __getitem__(self, index: int | slice) -> Hit | list[Hit]:
         if isinstance(index, slice):
-            return list(map(Hit, _as_list(self.ids[index]), self.distances[index].tolist()))
+            hits = list(map(Hit, _as_list(self.ids[index]), self.distances[index].tolist()))
+            if self.payload is not None:
+                for hit, row in zip(hits, self.payload[index], strict=True):
+                    hit.payload = row
+            return hits
         record_id = self.ids[index]
         if isinstance(record_id, np.integer):
             record_id = int(record_id)
-        return Hit(record_id, float(self.distances[index]))
+        hit = Hit(record_id, float(self.distances[index]))
+        if self.payload is not None:
+            hit.payload = self.payload[index]
+        return hit
 
     def __iter__(self) -> Iterator[Hit]:
+        if self.payload is not None:
+            return iter(self[:])
         return map(Hit, _as_list(self.ids), self.distances.tolist())
 
     def __repr__(self) -> str:
@@ -315,6 +358,7 @@ class SearchBatch(Sequence[SearchResult]):
         "_block",
         "_explanations",
         "_offsets",
+        "_payload",
         "_receipts",
         "distances",
         "groups",
@@ -330,6 +374,7 @@ class SearchBatch(Sequence[SearchResult]):
         position: Position,
         groups: npt.NDArray[np.uint32] | None = None,
         explanations: list[str] | None = None,
+        payload: Payload | None = None,
     ) -> None:
         self._block = block
         self._receipts = receipts
@@ -337,6 +382,7 @@ class SearchBatch(Sequence[SearchResult]):
         self.groups = groups
         self._offsets = offsets
         self._explanations = explanations
+        self._payload = payload
         self.position = position
 
     @property
@@ -372,6 +418,7 @@ class SearchBatch(Sequence[SearchResult]):
             self.position,
             None if self.groups is None else self.groups[start:stop],
             None if self._explanations is None else self._explanations[index],
+            None if self._payload is None else self._payload.rows(start, stop),
         )
 
     def __repr__(self) -> str:
