@@ -40,6 +40,7 @@ public struct WireError: Error, Hashable, Sendable, CustomStringConvertible {
     public static let orderRefused = Code(rawValue: 33)
     public static let invalidFilter = Code(rawValue: 34)
     public static let invalidOption = Code(rawValue: 35)
+    public static let tenantRequired = Code(rawValue: 36)
 
     /// Every code of this version with its name in the document, in ascending order.
     public static let named: [(code: Code, name: String)] = [
@@ -54,7 +55,7 @@ public struct WireError: Error, Hashable, Sendable, CustomStringConvertible {
       (.handshakeTimeout, "handshakeTimeout"), (.stalled, "stalled"), (.replyTooLarge, "replyTooLarge"),
       (.invalidRecallTarget, "invalidRecallTarget"), (.internal, "internal"), (.unknownAttribute, "unknownAttribute"),
       (.filterTypeMismatch, "filterTypeMismatch"), (.orderRefused, "orderRefused"), (.invalidFilter, "invalidFilter"),
-      (.invalidOption, "invalidOption"),
+      (.invalidOption, "invalidOption"), (.tenantRequired, "tenantRequired"),
     ]
 
     public var description: String {

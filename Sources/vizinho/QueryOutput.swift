@@ -100,7 +100,9 @@ struct QueryOutput {
     let texts =
       all.map { ($0.name, $0.value.text) }
       + described.attributes.columns.map { column in
-        let flags = (column.isIndexed ? ", found by value" : "") + (column.ordersBytewise ? ", ordered bytewise" : "")
+        let flags =
+          (column.isIndexed ? ", found by value" : "") + (column.ordersBytewise ? ", ordered bytewise" : "")
+          + (column.isTenant ? ", the tenant" : "")
         return ("attribute.\(column.name)", column.type.name + flags)
       }
       + (described.payload.isEmpty ? [] : [("payload", described.payload.joined(separator: ", "))])

@@ -53,6 +53,13 @@ struct RebuildCommand: AsyncParsableCommand {
       "Columns whose text is kept, compressed, to be given back with hits, separated by commas. Default: none.",
       valueName: "columns"))
   var payload: String?
+  @Option(
+    help: ArgumentHelp(
+      """
+      The one of --attributes that says whose a row is (int8, uuid or text): every search must then name one of its values. \
+      Default: rows are everybody's.
+      """, valueName: "attribute"))
+  var tenant: String?
   @Option(help: "The vectors' dimension, where the column's type does not say it.") var dimension: Int?
   @Option(help: "The collection's name. Default: the table's, without its schema.") var collection: String?
   @Option(help: "cosine, inner_product (ip) or l2.") var metric: String?
@@ -233,6 +240,7 @@ struct RebuildCommand: AsyncParsableCommand {
     plan.recallTarget = target.map { Float($0) } ?? plan.recallTarget
     plan.searchEffort = effort ?? 0
     plan.calibrationQuery = settings.string(calibrationQuery, .calibrationQuery)
+    plan.tenant = settings.string(tenant, .tenant)
     plan.seed = UInt64(try settings.int(seed, .seed, in: 0...Int.max) ?? 1)
     plan.workers = try settings.int(workers, .workers, in: 1...BulkReader.workersMax) ?? plan.workers
     plan.threads = try settings.int(threads, .threads, in: 1...1_024) ?? plan.threads

@@ -31,6 +31,7 @@ enum SettingKey: String, CaseIterable {
   case condition = "where"
   case attributes
   case payload
+  case tenant
   case dimension
   case metric
   case storage

@@ -45,11 +45,16 @@ import VectorWire
     }
   }
 
-  private func asking(
-    _ payload: SearchModifiers.Payload?, _ change: (inout SearchModifiers) throws -> Void = { _ in }
-  ) rethrows -> SearchModifiers {
+  private func asking(_ payload: SearchModifiers.Payload?) -> SearchModifiers {
     var modifiers = SearchModifiers()
     modifiers.payload = payload
+    return modifiers
+  }
+
+  private func asking(
+    _ payload: SearchModifiers.Payload?, _ change: (inout SearchModifiers) throws -> Void
+  ) rethrows -> SearchModifiers {
+    var modifiers = asking(payload)
     try change(&modifiers)
     return modifiers
   }

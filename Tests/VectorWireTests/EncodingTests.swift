@@ -147,7 +147,7 @@ import VectorIndex
     #expect(
       numbers == [
         1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 30, 31, 32,
-        33, 34, 35,
+        33, 34, 35, 36,
       ])
     #expect(WireError.Code.replyTooLarge.description == "replyTooLarge")
     #expect(WireError.Code(rawValue: 99).description == "code 99")

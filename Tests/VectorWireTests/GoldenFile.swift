@@ -97,7 +97,7 @@ private struct Fields: Decodable {
     var payload: [[String?]]?
   }
   struct GoldenAttribute: Decodable {
-    var name: String, type: String, ordersBytewise: Bool, isIndexed: Bool
+    var name: String, type: String, ordersBytewise: Bool, isIndexed: Bool, isTenant: Bool
   }
   enum Vectors: Decodable {
     case whole([[Float]])
@@ -183,7 +183,8 @@ private struct Fields: Decodable {
           try need(attributes).map { attribute in
             AttributeColumn(
               attribute.name, try need(AttributeType.allCases.first { $0.name == attribute.type }),
-              ordersBytewise: attribute.ordersBytewise, isIndexed: attribute.isIndexed)
+              ordersBytewise: attribute.ordersBytewise, isIndexed: attribute.isIndexed,
+              isTenant: attribute.isTenant)
           }), payload: try need(payload))
     case "Fetch":
       return FetchRequest(

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from engine import Engine, program, rebuild, vizinho
 from numpy.typing import NDArray
-from vizinho import RequestRejected
+from vizinho import ErrorCode, RequestRejected, UnknownRecord, attribute
 
 ATTRIBUTES = "kind, lang=language, parts, length"
 
@@ -107,6 +107,52 @@ def test_payload_is_kept_compressed_and_comes_back(
         assert list(printed["payload"].items()) == sorted(
             zip(("title", "summary", "body"), expected(first.id, 0, 1, 2), strict=True)
         )
+
+
+def test_a_tenant_is_kept_and_asked_for(
+    sample_database: str, tmp_path: pathlib.Path, questions: NDArray[np.float32]
+) -> None:
+    for option, words in (("tenant", "kind, length"), ("length=x", "kind, length"), ("parts", "keyword[]")):
+        attributes = "parts" if option == "parts" else "kind,length"
+        columns = ("--attributes", attributes, "--tenant", option)
+        refused = rebuild(tmp_path, sample_database, "passages", "passages", "cosine", *columns)
+        assert refused.returncode > 0
+        assert words in refused.stderr
+        assert not list(tmp_path.rglob("*.vzs"))
+    columns = ("--attributes", "kind,length", "--tenant", "kind", "--payload", "kind")
+    done = rebuild(tmp_path, sample_database, "passages", "passages", "cosine", *columns)
+    assert done.returncode == 0, done.stderr
+    done = vizinho("snapshot", "inspect", tmp_path / "collections" / "passages", "--verify")
+    assert "attributes (kind, length), tenant kind" in done.stdout
+    with Engine(tmp_path) as engine, engine.client() as client:
+        assert [a.name for a in client.describe("passages").attributes if a.tenant] == ["kind"]
+        assert client.statistics("passages")["tenant_column"] == "kind"
+        own = attribute("kind") == "library"
+        result = client.search("passages", questions[0], 20, filter=own & (attribute("length") > 10), payload=True)
+        assert len(result) == 20
+        assert all(hit.payload == {"kind": "library"} for hit in result)
+        near = client.search_by_id("passages", result[0].id, 5, filter="kind = 'library' and length > 10")
+        assert len(near) == 5
+        for call in (
+            lambda: client.search("passages", questions[0], 5),
+            lambda: client.search("passages", questions[:2], 5, filter=[own, None]),
+            lambda: client.search("passages", questions[0], 5, filter=own | (attribute("length") > 10)),
+            lambda: client.search_by_id("passages", result[0].id, 5),
+            lambda: client.search_like("passages", [result[0].id], k=5, filter="kind in ('library', 'program')"),
+            lambda: client.fetch("passages", [result[0].id]),
+        ):
+            with pytest.raises(RequestRejected, match="kind") as refusal:
+                call()
+            assert refusal.value.code == ErrorCode.TENANT_REQUIRED
+        for call in (
+            lambda: client.search_by_id("passages", result[0].id, 5, filter="kind = 'program'"),
+            lambda: client.search_like("passages", [result[0].id], k=5, filter="kind = 'program'"),
+        ):
+            with pytest.raises(UnknownRecord):
+                call()
+        told = vizinho("query", "--server", engine.address, "--collection", "passages")
+        assert "attribute.kind: keyword, found by value" in told.stdout
+        assert "tenant_column: kind" in told.stdout
 
 
 def test_attributes_come_from_the_environment_and_the_file(sample_database: str, tmp_path: pathlib.Path) -> None:

@@ -1,7 +1,8 @@
 // The schema's byte form, for snapshots.
 //
 //     u8 version = 1   u8 zero   u16 columns
-//     a column:  u8 type   u8 flags (bit 0 = ordered by its bytes, bit 1 = indexed)   u16 bytes of the name   the name, UTF-8
+//     a column:  u8 type   u8 flags (bit 0 = ordered by its bytes, bit 1 = indexed, bit 2 = tenant)   u16 bytes of the name
+//                the name, UTF-8
 //
 // May use: AttributeSchema.
 
@@ -11,7 +12,7 @@ extension AttributeSchema {
   package func encoded() -> [UInt8] {
     var bytes: [UInt8] = [Self.codingVersion, 0, UInt8(columns.count), 0]
     for column in columns {
-      let flags: UInt8 = (column.ordersBytewise ? 1 : 0) | (column.isIndexed ? 2 : 0)
+      let flags: UInt8 = (column.ordersBytewise ? 1 : 0) | (column.isIndexed ? 2 : 0) | (column.isTenant ? 4 : 0)
       // A name has at most 63 bytes.
       bytes += [column.type.rawValue, flags, UInt8(column.name.utf8.count), 0]
       bytes += column.name.utf8
@@ -34,12 +35,13 @@ extension AttributeSchema {
         throw fault("ends within its attribute \(number)")
       }
       let nameEnd = offset + 4 + Int(bytes[offset + 2])
-      guard let type = AttributeType(rawValue: bytes[offset]), bytes[offset + 1] <= 3, bytes[offset + 3] == 0,
+      guard let type = AttributeType(rawValue: bytes[offset]), bytes[offset + 1] <= 7, bytes[offset + 3] == 0,
         let name = String(validating: bytes[(offset + 4)..<nameEnd], as: UTF8.self)
       else { throw fault("has an attribute \(number) of a kind that this program does not know; use a newer one") }
       columns.append(
         AttributeColumn(
-          name, type, ordersBytewise: bytes[offset + 1] & 1 == 1, isIndexed: bytes[offset + 1] & 2 == 2))
+          name, type, ordersBytewise: bytes[offset + 1] & 1 == 1, isIndexed: bytes[offset + 1] & 2 == 2,
+          isTenant: bytes[offset + 1] & 4 == 4))
       offset = nameEnd
     }
     guard offset == bytes.count else { throw fault("has bytes after its last attribute") }

@@ -66,12 +66,18 @@ public struct AttributeColumn: Hashable, Sendable {
   public var ordersBytewise: Bool
   /// Whether rows are found by a value of it, without looking at all rows. Costs about 4 bytes a row and 30 a distinct value.
   public var isIndexed: Bool
+  /// Whether its values are tenants: rows of different ones are to be kept apart by whoever lets others search
+  /// (``FilterProgram/tenant``).
+  public var isTenant: Bool
 
-  public init(_ name: String, _ type: AttributeType, ordersBytewise: Bool = false, isIndexed: Bool? = nil) {
+  public init(
+    _ name: String, _ type: AttributeType, ordersBytewise: Bool = false, isIndexed: Bool? = nil, isTenant: Bool = false
+  ) {
     self.name = name
     self.type = type
     self.ordersBytewise = ordersBytewise
     self.isIndexed = isIndexed ?? type.canBeIndexed
+    self.isTenant = isTenant
   }
 }
 
@@ -87,7 +93,7 @@ public struct AttributeSchema: Hashable, Sendable {
   private init() { columns = [] }
 
   /// - Throws: `invalidConfiguration`: more than 64 columns, a name that is empty, too long or there twice, an index that a type
-  ///   does not have.
+  ///   does not have, a second tenant, or one that is not an int64, a uuid or a keyword that is found by value.
   public init(_ columns: [AttributeColumn]) throws(IndexError) {
     guard columns.count <= Self.columnsMax else {
       throw IndexError(
@@ -109,9 +115,42 @@ public struct AttributeSchema: Hashable, Sendable {
       guard !column.ordersBytewise || column.type == .keyword else {
         throw IndexError(.invalidConfiguration, "\(name) is \(column.type.name) and has no collation")
       }
+      try Self.checkTenant(column, name, others: columns[..<i])
     }
     self.columns = columns
   }
+
+  private static func checkTenant(
+    _ column: AttributeColumn, _ name: String, others: ArraySlice<AttributeColumn>
+  ) throws(IndexError) {
+    guard column.isTenant else { return }
+    guard [.int64, .uuid, .keyword].contains(column.type), column.isIndexed else {
+      throw IndexError(
+        .invalidConfiguration,
+        "\(name) is \(column.type.name)\(column.isIndexed ? "" : " and not found by value"); a tenant is int64, uuid or keyword "
+          + "and found by value")
+    }
+    guard !others.contains(where: \.isTenant) else {
+      throw IndexError(.invalidConfiguration, "\(name) would be a second tenant; rows have one")
+    }
+  }
+
+  /// The same columns, one of them the tenant.
+  /// - Throws: `invalidConfiguration`: there is no such column, or it cannot be one.
+  public func withTenant(_ name: String) throws(IndexError) -> AttributeSchema {
+    guard let tenant = index(of: name) else {
+      throw IndexError(
+        .invalidConfiguration,
+        "the tenant \"\(name.prefix(Self.nameBytesMax))\" is none of the attributes; "
+          + (isEmpty ? "there are none: give it as one" : "they are " + columns.map(\.name).joined(separator: ", ")))
+    }
+    var marked = columns
+    for i in marked.indices { marked[i].isTenant = i == tenant }
+    return try AttributeSchema(marked)
+  }
+
+  /// The position of the tenant's column; nil = rows have no tenant.
+  public var tenant: Int? { columns.firstIndex(where: \.isTenant) }
 
   public var isEmpty: Bool { columns.isEmpty }
 

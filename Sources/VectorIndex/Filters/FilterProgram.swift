@@ -28,6 +28,9 @@ public final class FilterProgram: @unchecked Sendable {
   let number: UInt64
   /// The filter that it was made of, its values in the types of their columns.
   public let filter: Filter
+  /// The one tenant whose rows it finds; nil where the schema has no tenant, or the filter keeps to none (``Filter/pinnedValue(of:)``).
+  /// A search from rows, with such a program, is one from rows of that tenant.
+  public let tenant: AttributeValue?
   let store: AttributeStore
   let instructions: [Instruction]
   let predicates: [FilterPredicate]
@@ -44,6 +47,7 @@ public final class FilterProgram: @unchecked Sendable {
     compiler.compile(filter)
     number = Self.numbers.add(1, ordering: .relaxed).newValue
     self.filter = filter
+    tenant = store.schema.tenant.flatMap { filter.pinnedValue(of: store.schema.columns[$0].name) }
     self.store = store
     instructions = compiler.instructions
     predicates = compiler.predicates

@@ -79,10 +79,10 @@ extension HNSWIndex {
 
   /// Where rows stand. The reader is pinned; as in searches near a row, a row that was replaced since is taken as it is now.
   /// - Throws: `unknownRecord`.
-  func slots(of ids: [RecordID]) throws(IndexError) -> [UInt32] {
+  func slots(of ids: [RecordID], _ program: FilterProgram?) throws(IndexError) -> [UInt32] {
     var slots: [UInt32] = []
     for id in ids {
-      guard let slot = store.table.slot(of: id), !store.isStaged(slot) else {
+      guard let slot = store.table.slot(of: id), !store.isStaged(slot), maySearchFrom(slot, program) else {
         throw IndexError(
           .unknownRecord, "there is no row \(id) to search from; it may have been removed, so leave it out")
       }

@@ -50,7 +50,7 @@ extension HNSWIndex {
     precondition(scratch.pins === store.pins, "a scratch belongs to the index that it was made for")
     let version = store.pins.enter(scratch.pin)
     defer { store.pins.leave(scratch.pin) }
-    guard let slot = store.table.slot(of: id), !store.isStaged(slot) else { return nil }
+    guard let slot = store.table.slot(of: id), !store.isStaged(slot), maySearchFrom(slot, program) else { return nil }
     store.fine.decode(slot, into: scratch.vector)
     scratch.prepareQueries(inverseLength: store.metric == .cosine ? store.inverseLength(slot) : 1, store)
     var excluded = ExcludedRows.none
@@ -78,7 +78,7 @@ extension HNSWIndex {
     let version = store.pins.enter(scratch.pin)
     defer { store.pins.leave(scratch.pin) }
     let examples = Examples(
-      positives: try slots(of: positives), negatives: try slots(of: negatives), store: store)
+      positives: try slots(of: positives, program), negatives: try slots(of: negatives, program), store: store)
     try examples.prepareQuery(&scratch)
     var excluded = ExcludedRows.none
     if !options.search.includesSelf {

@@ -47,7 +47,7 @@ extension HNSWIndex {
 
   /// Finds the `k` rows nearest to the row called `id`, that row itself left out unless asked for.
   ///
-  /// - program: as above. The row itself need not match to be searched near.
+  /// - program: as above. The row itself need not match to be searched near, but it must be the tenant's to which the program keeps.
   /// - Returns: what `body` returns; nil when there is no such row.
   /// - Throws: `invalidK`, `invalidEffort`, `invalidRecallTarget`, `recordIDMismatch`.
   public func search<R>(
@@ -59,7 +59,7 @@ extension HNSWIndex {
     precondition(scratch.pins === store.pins, "a scratch belongs to the index that it was made for")
     let version = store.pins.enter(scratch.pin)
     defer { store.pins.leave(scratch.pin) }
-    guard let slot = store.table.slot(of: id), !store.isStaged(slot) else { return nil }
+    guard let slot = store.table.slot(of: id), !store.isStaged(slot), maySearchFrom(slot, program) else { return nil }
     store.fine.decode(slot, into: scratch.vector)
     scratch.prepareQueries(inverseLength: store.metric == .cosine ? store.inverseLength(slot) : 1, store)
     var excluded: ExcludedRow?

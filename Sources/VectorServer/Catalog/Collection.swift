@@ -56,8 +56,9 @@ public final class Collection: Sendable {
     let configuration = index.configuration
     let counts = index.statistics()
     let calibration = counts.calibration
+    let tenant = configuration.attributes.tenant.map { configuration.attributes.columns[$0].name }
     func integer(_ name: String, _ value: Int) -> Statistic { Statistic(name, .integer(UInt64(clamping: value))) }
-    return [
+    let numbers: [Statistic] = [
       integer("rows", counts.rows),
       integer("retired_rows", counts.retiredRows),
       integer("tail_rows", counts.tailRows),
@@ -81,5 +82,7 @@ public final class Collection: Sendable {
       Statistic("queries", .integer(queries.load(ordering: .relaxed))),
       Statistic("distances", .integer(distances.load(ordering: .relaxed))),
     ]
+    guard let tenant else { return numbers }
+    return numbers + [Statistic("tenant_column", .text(tenant))]
   }
 }

@@ -55,11 +55,13 @@ public final class Rebuild: Sendable {
     if let done = prepared.withLock({ $0 }) { return done }
     let description = try reader.describe()
     estimated.store(description.estimatedRows, ordering: .relaxed)
-    var configuration = try HNSWConfiguration(
+    var attributes = try description.attributeSchema()
+    if let tenant = plan.tenant { attributes = try attributes.withTenant(tenant) }
+    var configuration = HNSWConfiguration(
       dimension: description.dimension, metric: plan.metric, recordIDKind: description.recordIDKind,
       storage: plan.storage, connectivity: plan.connectivity, constructionEffort: plan.constructionEffort,
       recallTarget: plan.recallTarget, searchEffort: plan.searchEffort, seed: plan.seed,
-      attributes: description.attributeSchema())
+      attributes: attributes)
     configuration.payload = description.payload
     let index = try HNSWIndex(configuration: configuration, payloadCodec: LZ4PayloadCodec())
     let estimate = RebuildEstimate(
@@ -111,7 +113,7 @@ public final class Rebuild: Sendable {
       position: Position(
         systemID: description.systemIdentifier, appliedLSN: summary.lsn.rawValue, timeline: description.timeline))
     let publication = try directory.save(
-      collection, source: Self.sourceText(description), writer: writer, threads: plan.threads)
+      collection, source: sourceText(description), writer: writer, threads: plan.threads)
     return RebuildReport(
       collection: collection, rows: index.count, nullVectors: summary.nullVectors,
       zeroVectors: zeroVectors.load(ordering: .relaxed), lsn: summary.lsn, calibration: calibration,
@@ -129,13 +131,14 @@ public final class Rebuild: Sendable {
   }
 
   /// Where the rows come from, in words. A query's text stays out: it is the operator's own, secrets and all.
-  private static func sourceText(_ description: SourceDescription) -> String {
+  private func sourceText(_ description: SourceDescription) -> String {
     let key = description.keyColumns.map(\.name).joined(separator: ", ")
     let what = description.table ?? "a query"
     return "\(what) of database \(description.database), key (\(key)), column \(description.vectorColumn) "
       + "\(description.vectorType.rawValue)(\(description.dimension))"
       + (description.attributes.isEmpty
         ? "" : ", attributes (\(description.attributes.map(\.column.name).joined(separator: ", ")))")
+      + (plan.tenant.map { ", tenant \($0)" } ?? "")
       + (description.payload.isEmpty ? "" : ", payload (\(description.payload.joined(separator: ", ")))")
   }
 }

@@ -23,6 +23,8 @@ public struct RebuildPlan: Sendable {
   public var searchEffort = 0
   /// A `SELECT` whose vectors are queries of the kind that will be asked, for the calibration; nil = rows stand in for them.
   public var calibrationQuery: String?
+  /// The attribute that says whose a row is, so that the collection is searched for one tenant at a time; nil = rows have no tenant.
+  public var tenant: String?
   public var seed: UInt64 = 1
   /// Connections that copy.
   public var workers = 2

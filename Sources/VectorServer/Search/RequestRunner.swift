@@ -70,12 +70,12 @@ struct RequestRunner: ~Copyable {
       SearchOptions(
         k: request.k, recallTarget: request.recallTarget.map { Float($0.share) }, effort: request.effort,
         exact: request.isExact), request.modifiers)
+    var filters = try RequestFilters(of: request.modifiers, for: collection, queryCount: vectors.count)
     let payload = try RequestPayload(of: request.modifiers, for: index)
     try beginReply(
       task, collection, request.modifiers, payload, k: request.k, queryCount: vectors.count, findable: index.count)
     if query.count != dimension { query = [Float](repeating: 0, count: dimension) }
 
-    var filters = RequestFilters(of: request.modifiers, for: index)
     let entry = scratches.entry(for: index)
     var distances = 0
     for i in 0..<vectors.count {
@@ -116,11 +116,11 @@ struct RequestRunner: ~Copyable {
         k: request.k, recallTarget: request.recallTarget.map { Float($0.share) }, effort: request.effort,
         exact: request.isExact, includesSelf: request.includesSelf), request.modifiers)
     let findable = request.includesSelf ? index.count : max(0, index.count - 1)
+    var filters = try RequestFilters(of: request.modifiers, for: collection, queryCount: request.ids.count)
     let payload = try RequestPayload(of: request.modifiers, for: index)
     try beginReply(
       task, collection, request.modifiers, payload, k: request.k, queryCount: request.ids.count, findable: findable)
 
-    var filters = RequestFilters(of: request.modifiers, for: index)
     let entry = scratches.entry(for: index)
     var distances = 0
     for (i, id) in request.ids.enumerated() {
@@ -154,9 +154,9 @@ struct RequestRunner: ~Copyable {
       SearchOptions(
         k: request.k, recallTarget: request.recallTarget.map { Float($0.share) }, effort: request.effort,
         exact: request.isExact, includesSelf: request.includesSelf), request.modifiers)
+    var filters = try RequestFilters(of: request.modifiers, for: collection, queryCount: 1)
     let payload = try RequestPayload(of: request.modifiers, for: index)
     try beginReply(task, collection, request.modifiers, payload, k: request.k, queryCount: 1, findable: index.count)
-    var filters = RequestFilters(of: request.modifiers, for: index)
     let program = try filters.program(ofQuery: 0)
     let entry = scratches.entry(for: index)
     let distances: Int
@@ -232,6 +232,7 @@ struct RequestRunner: ~Copyable {
     _ request: FetchRequest, _ task: SearchTask, _ collection: Collection
   ) throws(WireError) -> ByteBuffer {
     let index = collection.index
+    if let tenants = TenantRule(collection) { throw tenants.fetchRefusal }
     try checkKinds(request.ids, collection)
     let position = collection.position
     let dimension = request.wantsVectors ? index.configuration.dimension : 0

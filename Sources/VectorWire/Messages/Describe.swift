@@ -31,6 +31,7 @@ public struct Described: WireMessage, Hashable {
 
   private static let ordersBytewise: UInt8 = 1
   private static let isIndexed: UInt8 = 2
+  private static let isTenant: UInt8 = 4
 
   /// - Precondition: at most 64 columns of payload, each with a name of 1 to 63 bytes.
   public init(attributes: AttributeSchema, payload: [String] = []) {
@@ -42,7 +43,9 @@ public struct Described: WireMessage, Hashable {
     buffer.writeCount(attributes.columns.count)
     for column in attributes.columns {
       buffer.writeField(column.name)
-      let flags = (column.ordersBytewise ? Self.ordersBytewise : 0) | (column.isIndexed ? Self.isIndexed : 0)
+      let flags =
+        (column.ordersBytewise ? Self.ordersBytewise : 0) | (column.isIndexed ? Self.isIndexed : 0)
+        | (column.isTenant ? Self.isTenant : 0)
       buffer.writeMultipleIntegers(column.type.rawValue, flags, 0 as UInt16, endianness: .little)
     }
     buffer.writeNames(payload)
@@ -63,13 +66,14 @@ public struct Described: WireMessage, Hashable {
         throw WireError(.unsupportedOption, "an attribute of type \(rawType) is not known here")
       }
       let flags: UInt8 = try reader.integer("flags")
-      guard flags <= Self.ordersBytewise | Self.isIndexed else {
+      guard flags <= Self.ordersBytewise | Self.isIndexed | Self.isTenant else {
         throw WireError(.unsupportedOption, "an attribute's flags \(flags) are not known here")
       }
       try reader.zero(UInt16.self)
       columns.append(
         AttributeColumn(
-          name, type, ordersBytewise: flags & Self.ordersBytewise != 0, isIndexed: flags & Self.isIndexed != 0))
+          name, type, ordersBytewise: flags & Self.ordersBytewise != 0, isIndexed: flags & Self.isIndexed != 0,
+          isTenant: flags & Self.isTenant != 0))
     }
     payload = try reader.names("payload", bytesMax: AttributeSchema.nameBytesMax)
     try reader.end()

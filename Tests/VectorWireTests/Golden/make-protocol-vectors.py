@@ -721,19 +721,31 @@ ATTRIBUTE_TYPES = {
 }
 
 
-def described(name, request_id, *attributes, payload=()):
-    """`attributes`: (name, type, orders bytewise, is indexed)."""
+def described(name, request_id, *attributes, payload=(), tenant=None):
+    """`attributes`: (name, type, orders bytewise, is indexed); `tenant` is the name of one of them."""
     body = struct.pack("<I", len(attributes))
     for attribute, kind, orders, indexed in attributes:
-        body += string(attribute) + struct.pack("<BBH", ATTRIBUTE_TYPES[kind], int(orders) | int(indexed) << 1, 0)
+        flags = int(orders) | int(indexed) << 1 | int(attribute == tenant) << 2
+        body += string(attribute) + struct.pack("<BBH", ATTRIBUTE_TYPES[kind], flags, 0)
     fields = [
-        {"name": attribute, "type": kind, "ordersBytewise": orders, "isIndexed": indexed}
+        {
+            "name": attribute,
+            "type": kind,
+            "ordersBytewise": orders,
+            "isIndexed": indexed,
+            "isTenant": attribute == tenant,
+        }
         for attribute, kind, orders, indexed in attributes
     ]
     body += names(payload)
     add(name, "Described", 0x8A, request_id, {"attributes": fields, "payload": list(payload)}, body)
 
 
+TENANTS = {
+    "described, an int64 for a tenant": ("größe", "int64", False, True),
+    "described, a uuid for a tenant": ("größe", "uuid", False, True),
+    "described, a keyword for a tenant": ("größe", "keyword", True, True),
+}
 add("describe", "Describe", 0x0A, 32, {"collection": "größe"}, string("größe"))
 described("described, no attributes", 32)
 described(
@@ -751,6 +763,8 @@ described(
     ("tags", "keyword[]", False, True),
     payload=("title", "größe"),
 )
+for title, attribute in TENANTS.items():
+    described(title, 34, ("a", "bool", False, True), attribute, tenant=attribute[0])
 
 
 # Fetch and Fetched
@@ -808,6 +822,7 @@ for code, name in (
     (33, "orderRefused"),
     (34, "invalidFilter"),
     (35, "invalidOption"),
+    (36, "tenantRequired"),
 ):
     add(
         f"error {name}",
@@ -1098,12 +1113,21 @@ refuse("describe with a byte left over", "Describe", 1, frame(0x0A, string("d") 
 for what, entry in (
     ("of type 0", string("a") + struct.pack("<BBH", 0, 0, 0)),
     ("of type 10", string("a") + struct.pack("<BBH", 10, 0, 0)),
-    ("with a flag that is not known", string("a") + struct.pack("<BBH", 2, 4, 0)),
+    ("with a flag that is not known", string("a") + struct.pack("<BBH", 2, 8, 0)),
     ("without a name", string("") + struct.pack("<BBH", 2, 0, 0)),
     ("with a name of 64 bytes", string("x" * 64) + struct.pack("<BBH", 2, 0, 0)),
     ("whose reserved field is not zero", string("a") + struct.pack("<BBH", 2, 0, 1)),
 ):
     refuse(f"described, an attribute {what}", "Described", None, frame(0x8A, struct.pack("<I", 1) + entry, 1))
+for what, kind, flags in (
+    ("that is a truth value", 1, 6),
+    ("that is not found by value", 2, 4),
+    ("that is an array", 7, 6),
+):
+    entry = struct.pack("<I", 1) + string("a") + struct.pack("<BBH", kind, flags, 0)
+    refuse(f"described, a tenant {what}", "Described", None, frame(0x8A, entry + names([]), 1))
+two = struct.pack("<I", 2) + string("a") + struct.pack("<BBH", 2, 6, 0) + string("b") + struct.pack("<BBH", 2, 6, 0)
+refuse("described, two tenants", "Described", None, frame(0x8A, two + names([]), 1))
 for what, columns in (
     ("that are not there", b""),
     ("more than there can be", names(["a"] * 65)),

@@ -407,7 +407,7 @@ def test_attributes_are_described(driver: Driver) -> None:
     def script(peer: Peer) -> None:
         peer.welcome()
         attributes = text("tenant") + struct.pack("<BBH", 2, 2, 0)
-        attributes += text("größe") + struct.pack("<BBH", 6, 3, 0)
+        attributes += text("größe") + struct.pack("<BBH", 6, 7, 0)
         payload = struct.pack("<H", 1) + text("body")
         peer.reply(peer.read(), DESCRIBED, struct.pack("<I", 2) + attributes + payload)
 
@@ -417,5 +417,5 @@ def test_attributes_are_described(driver: Driver) -> None:
     assert found.payload == ["body"]
     assert found.attributes == [
         AttributeInfo("tenant", AttributeType.INT64, False, True),
-        AttributeInfo("größe", AttributeType.KEYWORD, True, True),
+        AttributeInfo("größe", AttributeType.KEYWORD, True, True, True),
     ]

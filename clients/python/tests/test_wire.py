@@ -301,6 +301,7 @@ def check_described(body: memoryview, f: dict[str, Any]) -> None:
             "type": names[a.type],
             "ordersBytewise": a.orders_bytewise,
             "isIndexed": a.indexed,
+            "isTenant": a.tenant,
         }
         for a in described.attributes
     ]

@@ -66,6 +66,9 @@ PAYLOAD_NULL: Final = 0xFFFFFFFF
 #: A recall target travels in these steps; 0 = none given.
 RECALL_STEPS: Final = 10_000
 
+#: What may say whose a row is.
+_TENANT_TYPES: Final = (AttributeType.INT64, AttributeType.UUID, AttributeType.KEYWORD)
+
 ELEMENT_F32: Final = 1
 ELEMENT_F16: Final = 2
 
@@ -560,12 +563,21 @@ def described(body: memoryview) -> Description:
     for _ in range(count):
         name = reader.string(ATTRIBUTE_NAME_BYTES_MAX)
         kind, flags, zero = reader.unpack(_ATTRIBUTE)
-        _expect_zero(zero, flags >> 2)
+        _expect_zero(zero, flags >> 3)
         if not name:
             raise ProtocolError("an attribute without a name is described")
         found.append(
-            AttributeInfo(name, _member(AttributeType, kind), bool(flags & 1), bool(flags & 2))
+            AttributeInfo(
+                name,
+                _member(AttributeType, kind),
+                orders_bytewise=bool(flags & 1),
+                indexed=bool(flags & 2),
+                tenant=bool(flags & 4),
+            )
         )
+    tenants = [info for info in found if info.tenant]
+    if len(tenants) > 1 or any(t.type not in _TENANT_TYPES or not t.indexed for t in tenants):
+        raise ProtocolError("the tenant that is described is none that a collection can have")
     payload = _names(reader)
     reader.end()
     if not all(payload):

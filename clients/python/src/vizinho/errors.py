@@ -59,6 +59,7 @@ class ErrorCode(IntEnum):
     ORDER_REFUSED = 33
     INVALID_FILTER = 34
     INVALID_OPTION = 35
+    TENANT_REQUIRED = 36
 
     @classmethod
     def _missing_(cls, value: object) -> ErrorCode | None:
@@ -154,6 +155,7 @@ _CLASSES: dict[ErrorCode, type[ServerError]] = {
     ErrorCode.ORDER_REFUSED: RequestRejected,
     ErrorCode.INVALID_FILTER: RequestRejected,
     ErrorCode.INVALID_OPTION: RequestRejected,
+    ErrorCode.TENANT_REQUIRED: RequestRejected,
     ErrorCode.UNSUPPORTED_OPTION: RequestRejected,
     ErrorCode.RECORD_ID_MISMATCH: RequestRejected,
     ErrorCode.REPLY_TOO_LARGE: RequestRejected,

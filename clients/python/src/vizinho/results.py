@@ -71,6 +71,8 @@ class AttributeInfo(NamedTuple):
     orders_bytewise: bool
     #: Whether rows are found by a value of it, without looking at all rows.
     indexed: bool
+    #: Whether it says whose a row is: every search then needs a filter with one of its values.
+    tenant: bool = False
 
 
 class Description(NamedTuple):
