@@ -48,11 +48,14 @@ struct QueryOutput {
     }
     let width = max(2, rows.map(\.id.count).max() ?? 2)
     let isGrouped = reply.parts.contains(.groups)
-    let lines = zip(rows, answer.results).flatMap { row, result in
-      [
-        row.id.padding(toLength: width, withPad: " ", startingAt: 0) + String(format: "  %.6f", row.distance)
-          + (row.group.map { "  \($0)" } ?? "")
-      ] + zip(columns, result.payload).map { "    \($0): \($1.map(Self.line) ?? "NULL")" }
+    var lines: [String] = []
+    for (row, result) in zip(rows, answer.results) {
+      let id = row.id.padding(toLength: width, withPad: " ", startingAt: 0)
+      let group = row.group.map { "  \($0)" } ?? ""
+      lines.append(id + String(format: "  %.6f", row.distance) + group)
+      for (column, value) in zip(columns, result.payload) {
+        lines.append("    \(column): \(value.map(Self.line) ?? "NULL")")
+      }
     }
     let head =
       "id".padding(toLength: width, withPad: " ", startingAt: 0) + "  distance" + (isGrouped ? "  group" : "")
