@@ -127,6 +127,7 @@ import Testing
             let before = (0..<hits.count).map { index.payload(of: hits.id(at: $0)) }
             // One goes, one gets another payload, the others another vector; and new rows come for the places that are free.
             index.remove(hits.id(at: 0))
+            index.remove(hits.id(at: 1))
             try restage(index, [hits.id(at: 1)], &random)
             for i in 2..<hits.count { try index.upsert(hits.id(at: i), random.vector(dimension: 2)) }
             try restage(index, (next..<(next + 12)).map { .int64($0) }, &random)

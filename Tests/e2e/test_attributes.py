@@ -119,8 +119,8 @@ def test_a_tenant_is_kept_and_asked_for(
         assert refused.returncode > 0
         assert words in refused.stderr
         assert not list(tmp_path.rglob("*.vzs"))
-    columns = ("--attributes", "kind,length", "--tenant", "kind", "--payload", "kind")
-    done = rebuild(tmp_path, sample_database, "passages", "passages", "cosine", *columns)
+    tenants = ("--attributes", "kind,length", "--tenant", "kind", "--payload", "kind")
+    done = rebuild(tmp_path, sample_database, "passages", "passages", "cosine", *tenants)
     assert done.returncode == 0, done.stderr
     done = vizinho("snapshot", "inspect", tmp_path / "collections" / "passages", "--verify")
     assert "attributes (kind, length), tenant kind" in done.stdout

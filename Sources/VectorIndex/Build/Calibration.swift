@@ -21,7 +21,8 @@ extension HNSWIndex {
   /// - progress: told now and then which share is done, about; returns false to stop, and nothing changes.
   /// - Returns: what was measured; nil where the index is so small that all its rows are scanned anyway.
   /// - Throws: `dimensionMismatch`, `notFinite`, `zeroVector`, `tooFewQueries`, `cancelled`.
-  /// - Complexity: exact answers to up to 1,000 queries, and about ten searches for each.
+  /// - Complexity: exact answers to up to 1,000 queries, and about ten searches for each; for 1, 10 and 100 results each at most
+  ///   80 distances a row, or 200 million, and one more search for each query.
   @discardableResult
   public func calibrate(
     queries: [Float]? = nil, threads: Int,
@@ -117,6 +118,10 @@ private struct Calibration: Sendable {
   private static let missesMin = 5
   /// What a walk may cost before a scan of all rows is cheaper, as a share of them.
   private static let costMax = 0.5
+  /// Distances that measuring one number of results may take: so many for each row, a thirtieth of what linking it took, and at
+  /// least as many as small indexes need. Without a bound, a few queries that nothing finds cost a million rows twice their build.
+  private static let distancesMaxPerRow = 80
+  private static let distancesMaxFloor = 200_000_000
 
   /// How near a twin is, as a share of the typical distance to the nearest.
   private static let twinDistance: Float = 0.75
@@ -242,6 +247,8 @@ private struct ReachPoint: Sendable {
   var wanted: Int
   /// Whether a scan would be cheaper.
   var isTooDear: Bool
+  /// Whether the measuring ended here because it had taken all that it may.
+  var isCut: Bool
   var share: Double { Double(misses) / Double(max(1, wanted)) }
 }
 
@@ -259,19 +266,24 @@ extension Calibration {
     var found = [Found](repeating: Found(misses: 0, distances: 0), count: sample.count)
     let wanted = queries.reduce(0) { $0 + truth.right($1, k: k).count }
     let enough = margin * Double(1 - RecallCurve.targetRange.upperBound)
+    let distancesMax = max(Self.distancesMaxFloor, Self.distancesMaxPerRow * index.count)
+    var spent = 0
     var pending = queries
     var step = Self.firstStep
     for i in 0..<Self.stepsMax {
       let reach = SearchReach(reach: i == 0 ? 1 : 1 + step, shift: shift)
       if i > 0 { step *= Self.stepFactor }
-      for (query, result) in zip(pending, search(pending, k, reach, truth)) { found[query] = result }
+      for (query, result) in zip(pending, search(pending, k, reach, truth)) {
+        found[query] = result
+        spent += result.distances
+      }
       pending = pending.filter { found[$0].misses > 0 }
       let cost = Double(found.reduce(0) { $0 + $1.distances }) / Double(queries.count)
       let point = ReachPoint(
         reach: reach.reach, misses: found.reduce(0) { $0 + $1.misses }, wanted: wanted,
-        isTooDear: cost > Self.costMax * Double(index.count))
+        isTooDear: cost > Self.costMax * Double(index.count), isCut: spent > distancesMax)
       points.append(point)
-      if point.isTooDear || point.misses < Self.missesMin || point.share <= enough { break }
+      if point.isTooDear || point.isCut || point.misses < Self.missesMin || point.share <= enough { break }
       try report(0.5, progress)
     }
     return points
@@ -335,7 +347,10 @@ extension Calibration {
     }
     if last.isTooDear || points.count == stepsMax { return .infinity }
     // A third of the misses ago: nearer points would make a line of chance.
-    guard let before = told.last(where: { $0.share >= 3 * last.share }) else { return points.last.map(\.reach) ?? 1 }
+    guard let before = told.last(where: { $0.share >= 3 * last.share }) else {
+      // Where there is no line, and more is missed than may be, only a scan is sure to find it.
+      return last.isCut ? .infinity : points.last.map(\.reach) ?? 1
+    }
     return max(line(through: before, last, at: share), last.reach)
   }
 
