@@ -1,5 +1,6 @@
 """Writes what was measured: JSON, a markdown page with a table for each kind of filter, and a chart."""
 
+import collections
 import dataclasses
 import json
 import pathlib
@@ -65,7 +66,8 @@ def page(title: str, about: dict[str, Any], measured: list[Measured]) -> str:
         lines.append("|---|---|" + "---|" * len(names))
         for one in of_kind:
             cells = [cell(one.series[name]) for name in names]
-            lines.append(f"| {one.share * 100:g} % | {one.matching:,.0f} | " + " | ".join(cells) + " |")
+            share = 100 * one.matching / about["rows"]
+            lines.append(f"| {share:.2g} % | {one.matching:,.0f} | " + " | ".join(cells) + " |")
     outside = sum(series.outside for one in measured for series in one.series.values())
     lines += [
         "",
@@ -87,7 +89,9 @@ def cell(series: Series) -> str:
 
 
 def chart(path: pathlib.Path, measured: list[Measured]) -> None:
-    kinds = list(dict.fromkeys(one.kind for one in measured))
+    # A curve has several points.
+    counts = collections.Counter(one.kind for one in measured)
+    kinds = [kind for kind, count in counts.items() if count > 3]
     figure, axes = plt.subplots(2, len(kinds), figsize=(5 * len(kinds), 7), sharex="col", sharey="row", squeeze=False)
     for column, kind in enumerate(kinds):
         of_kind = [one for one in measured if one.kind == kind]

@@ -4,6 +4,8 @@ import argparse
 import dataclasses
 import datetime as dt
 import functools
+import gzip
+import json
 import os
 import pathlib
 import statistics
@@ -14,7 +16,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from page import Measured, Series, write
 from sides import Engine, Hit, Postgres, exact, fail
-from table import NAME, Filter, Floats, Table, below, nearest_cells
+from table import NAME, Filter, Floats, Table, below, nearest_cells, of_document, shorter
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "scripts" / "lib"))
@@ -24,6 +26,8 @@ SAMPLE = REPOSITORY / "data" / "debian-10k"
 SHARES = (0.00001, 0.0001, 0.001, 0.01, 0.03, 0.1, 0.3, 0.5, 0.9)
 # A region has about a thousandth of the rows: smaller shares cannot be made of whole ones.
 CELL_SHARES = tuple(share for share in SHARES if share >= 0.001)
+#: Of texts by their words, which come in whole numbers.
+TEXT_SHARES = (0.01, 0.1, 0.5)
 #: Distances of the engines differ by their rounding; rows that lie closer together count as tied.
 TIE = 1e-5
 SEED = 1
@@ -60,6 +64,11 @@ def workloads(table: Table, queries: Floats, k: int, reference: Postgres) -> Ite
         "anywhere": (SHARES, lambda _, share: below(table, share)),
         "near the query": (CELL_SHARES, lambda query, share: nearest_cells(table, query, share)),
         "far from the query": (CELL_SHARES, lambda query, share: nearest_cells(table, query, share, farthest=True)),
+        "in the document of the nearest row": (
+            (0.0,),
+            lambda query, _: of_document(table, int(np.argmax(table.base @ query))),
+        ),
+        "where texts are short": (TEXT_SHARES, lambda _, share: shorter(table, share)),
     }
     for kind, (shares, make) in kinds.items():
         for share in shares:
@@ -123,6 +132,12 @@ def parse() -> argparse.Namespace:
         "--base", type=pathlib.Path, default=pathlib.Path(f"{SAMPLE}.base.npy"), help="[rows, dimension], .npy"
     )
     parser.add_argument("--queries", type=pathlib.Path, default=pathlib.Path(f"{SAMPLE}.query.npy"))
+    parser.add_argument(
+        "--texts",
+        type=pathlib.Path,
+        default=pathlib.Path(f"{SAMPLE}.texts.jsonl.gz"),
+        help="title and text of each row",
+    )
     parser.add_argument("--queries-max", type=int, default=100, help="as many of them, evenly drawn (default: 100)")
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=5)
@@ -131,6 +146,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--output", type=pathlib.Path, default=REPOSITORY / "Benchmarks" / "results")
     parser.add_argument("--postgres", required=True, metavar="URL", help="an empty database; `run` names its own")
     return parser.parse_args()
+
+
+def read_texts(path: pathlib.Path) -> list[tuple[str, str]]:
+    """Title and text of each row, a JSON line each."""
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        return [(str(row.get("title", "")), str(row["text"])) for row in map(json.loads, lines)]
 
 
 def unit(vectors: Floats) -> Floats:
@@ -144,11 +165,13 @@ def main() -> None:
     queries = unit(np.load(arguments.queries).astype(np.float32))
     if len(queries) > arguments.queries_max:
         queries = queries[np.linspace(0, len(queries) - 1, arguments.queries_max).astype(int)]
-    table = Table.of(base, SEED)
+    table = Table.of(base, SEED, read_texts(arguments.texts))
+    if len(table.title) != len(base):
+        fail(f"{arguments.texts} has {len(table.title):,} texts and {arguments.base} has {len(base):,} rows")
     print(f"loading {len(base):,} rows into Postgres, with pgvector's index", file=sys.stderr, flush=True)
     table.load(arguments.postgres, graph=True)
     reference = exact(arguments.postgres)
-    with Engine(arguments.postgres, ("share", "cell"), arguments.storages) as engine:
+    with Engine(arguments.postgres, ("share", "cell", "title", "words"), arguments.storages) as engine:
         searches: dict[str, Search] = {
             f"Vizinho, recall {recall}": functools.partial(search_engine, engine, arguments.k, float(recall))
             for recall in arguments.recalls.split(",")

@@ -31,16 +31,29 @@ class Table:
     """[CELLS, dimension]."""
     tenant: NDArray[np.int64]
     """[rows]; 0 where there are none."""
+    title: NDArray[np.str_]
+    """[rows]: the document that the row is from; empty where there are no texts."""
+    words: NDArray[np.int64]
+    """[rows]: how many words its text has."""
 
     @staticmethod
-    def of(base: Floats, seed: int, tenant: NDArray[np.int64] | None = None) -> "Table":
+    def of(
+        base: Floats, seed: int, texts: list[tuple[str, str]] | None = None, tenant: NDArray[np.int64] | None = None
+    ) -> "Table":
+        """Makes the columns; `texts` are each row's title and text."""
         random = np.random.default_rng(seed)
         rows = len(base)
         centres = base[random.choice(rows, size=min(CELLS, rows), replace=False)]
         cell = np.empty(rows, dtype=np.int64)
         for first in range(0, rows, ROWS_AT_ONCE):
             cell[first : first + ROWS_AT_ONCE] = np.argmax(base[first : first + ROWS_AT_ONCE] @ centres.T, axis=1)
-        return Table(base, random.random(rows), cell, centres, np.zeros(rows, np.int64) if tenant is None else tenant)
+        if tenant is None:
+            tenant = np.zeros(rows, np.int64)
+        if texts is None:
+            texts = [("", "")] * rows
+        title = np.array([title for title, _ in texts])
+        words = np.array([len(text.split()) for _, text in texts], dtype=np.int64)
+        return Table(base, random.random(rows), cell, centres, tenant, title, words)
 
     def load(self, url: str, graph: bool) -> None:
         """Makes the table in Postgres, each column that is filtered by indexed and, if asked for, the vectors."""
@@ -50,15 +63,16 @@ class Table:
             connection.execute(f"DROP TABLE IF EXISTS {NAME}")
             connection.execute(
                 f"CREATE TABLE {NAME} (id bigint PRIMARY KEY, share float8 NOT NULL, cell bigint NOT NULL,"
-                f" tenant bigint NOT NULL, embedding vector({self.base.shape[1]}) NOT NULL)"
+                " tenant bigint NOT NULL, title text NOT NULL, words bigint NOT NULL,"
+                f" embedding vector({self.base.shape[1]}) NOT NULL)"
             )
-            statement = f"COPY {NAME} (id, share, cell, tenant, embedding) FROM STDIN (FORMAT BINARY)"
+            statement = f"COPY {NAME} (id, share, cell, tenant, title, words, embedding) FROM STDIN (FORMAT BINARY)"
             with connection.cursor() as cursor, cursor.copy(statement) as copy:
-                copy.set_types(["int8", "float8", "int8", "int8", "vector"])
-                columns = zip(self.share.tolist(), self.cell.tolist(), self.tenant.tolist(), strict=True)
-                for row, (share, cell, tenant) in enumerate(columns):
-                    copy.write_row((row, share, cell, tenant, Vector(self.base[row])))
-            for column in ("share", "cell", "tenant"):
+                copy.set_types(["int8", "float8", "int8", "int8", "text", "int8", "vector"])
+                columns = (self.share, self.cell, self.tenant, self.title, self.words)
+                for row, values in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+                    copy.write_row((row, *values, Vector(self.base[row])))
+            for column in ("share", "cell", "tenant", "title", "words"):
                 connection.execute(f"CREATE INDEX ON {NAME} ({column})")
             if graph:
                 connection.execute("SET maintenance_work_mem = '2GB'")
@@ -97,6 +111,19 @@ def nearest_cells(table: Table, query: Floats, share: float, *, farthest: bool =
     cells = sorted(order[:taken].tolist())
     rows = np.isin(table.cell, cells)
     return Filter(f"cell in ({', '.join(map(str, cells))})", "cell = ANY(%s)", (cells,), rows)
+
+
+def of_document(table: Table, row: int) -> Filter:
+    """The rows of a row's document."""
+    title = str(table.title[row])
+    quoted = title.replace("'", "''")
+    return Filter(f"title = '{quoted}'", "title = %s", (title,), table.title == title)
+
+
+def shorter(table: Table, share: float) -> Filter:
+    """The rows with the fewest words, about so large a share."""
+    words = int(np.quantile(table.words, share))
+    return Filter(f"words < {words}", "words < %s", (words,), table.words < words)
 
 
 def of_tenant(table: Table, tenant: int) -> Filter:

@@ -82,7 +82,7 @@ def main() -> None:
     base = unit(np.load(arguments.base).astype(np.float32))
     queries = unit(np.load(arguments.queries).astype(np.float32))
     size = sizes(arguments.tenants, len(base), arguments.least, arguments.most, SEED)
-    table = Table.of(base, SEED, owners(size, len(base), SEED))
+    table = Table.of(base, SEED, tenant=owners(size, len(base), SEED))
     counts = np.bincount(table.tenant, minlength=arguments.tenants + 1)
     print(f"loading {len(base):,} rows of {arguments.tenants:,} tenants into Postgres", file=sys.stderr, flush=True)
     table.load(arguments.postgres, graph=False)

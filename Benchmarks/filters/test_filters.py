@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from page import Measured, Series, page
 from selectivity import Workload, judge, unit
-from table import Filter, Table, below, nearest_cells
+from table import Filter, Table, below, nearest_cells, of_document, shorter
 from tenants import owners, quantiles, sizes, wrong
 
 
@@ -33,6 +33,14 @@ def test_regions_are_near_or_far(table: Table) -> None:
     assert (table.base[near.rows] @ query).mean() > 0.5
     assert (table.base[far.rows] @ query).mean() < -0.5
     assert near.rows[7]
+
+
+def test_texts_make_columns() -> None:
+    base = unit(np.random.default_rng(1).normal(size=(4, 8)).astype(np.float32))
+    table = Table.of(base, 1, [("it's", "a b c"), ("b", "d"), ("it's", "e f"), ("c", "")])
+    assert of_document(table, 2).text == "title = 'it''s'"
+    assert of_document(table, 2).rows.tolist() == [True, False, True, False]
+    assert shorter(table, 0.5).rows.tolist() == [False, False, False, True]
 
 
 def test_answers_are_judged_by_their_rows(table: Table) -> None:
