@@ -25,6 +25,7 @@ from vizinho import (
     RecordIDKind,
     SearchBatch,
     VizinhoError,
+    _replies,
     _wire,
     attribute,
 )
@@ -221,7 +222,7 @@ def position(value: Position) -> dict[str, int]:
 
 
 def check_welcome(body: memoryview, f: dict[str, Any]) -> None:
-    assert list(_wire.welcome(body)) == [
+    assert list(_replies.welcome(body)) == [
         f["version"],
         f["frameBytesMax"],
         f["queriesMax"],
@@ -243,20 +244,20 @@ def check_collections(body: memoryview, f: dict[str, Any]) -> None:
             "rows": c.rows,
             "position": position(c.position),
         }
-        for c in _wire.collections(body)
+        for c in _replies.collections(body)
     ]
     assert decoded == f["collections"]
 
 
 def check_statistics(body: memoryview, f: dict[str, Any]) -> None:
-    decoded = _wire.statistics(body)
+    decoded = _replies.statistics(body)
     assert decoded == {entry["name"]: entry["value"] for entry in f["entries"]}
     types = {int: 1, float: 2, str: 3}
     assert [types[type(v)] for v in decoded.values()] == [e["type"] for e in f["entries"]]
 
 
 def check_search_reply(body: memoryview, f: dict[str, Any]) -> None:
-    batch = _wire.search_reply(body, len(f["queries"]))
+    batch = _replies.search_reply(body, len(f["queries"]))
     assert position(batch.position) == f["position"]
     assert len(batch) == len(f["queries"])
     every = []
@@ -293,7 +294,7 @@ def name_of(value: Any) -> str | None:
 
 
 def check_described(body: memoryview, f: dict[str, Any]) -> None:
-    described = _wire.described(body)
+    described = _replies.described(body)
     names = {kind: kind.name.lower().replace("_array", "[]") for kind in AttributeType}
     decoded = [
         {
@@ -311,7 +312,7 @@ def check_described(body: memoryview, f: dict[str, Any]) -> None:
 
 def check_fetched(body: memoryview, f: dict[str, Any]) -> None:
     vectors = f["vectors"]
-    fetched = _wire.fetched(body, list(range(len(vectors))), f["dimension"] > 0)
+    fetched = _replies.fetched(body, list(range(len(vectors))), f["dimension"] > 0)
     assert position(fetched.position) == f["position"]
     assert fetched.found.tolist() == [v is not None for v in vectors]
     for i, vector in enumerate(vectors):
@@ -324,7 +325,7 @@ def check_fetched(body: memoryview, f: dict[str, Any]) -> None:
 
 
 def check_error(body: memoryview, f: dict[str, Any]) -> None:
-    error, closes = _wire.error(body)
+    error, closes = _replies.error(body)
     assert (error.code, error.message, closes) == (f["code"], f["text"], f["closes"])
     assert error.code.name.replace("_", "").lower() == f["name"].lower()
 
@@ -397,19 +398,19 @@ def test_malformed(malformed: dict[str, Any]) -> None:
 def decode(kind: int, body: memoryview, asked: int) -> object:
     """Reads a reply to a request for `asked` things, and looks at everything in it."""
     if kind == _wire.Kind.SEARCH_REPLY:
-        batch = _wire.search_reply(body, asked)
+        batch = _replies.search_reply(body, asked)
         return [
             (list(result), result.ids, result.by_group(), repr(result)) for result in batch
         ], batch.ids
     if kind == _wire.Kind.FETCHED:
-        fetched = _wire.fetched(body, range(asked), vectors=True)
+        fetched = _replies.fetched(body, range(asked), vectors=True)
         return [fetched.vector(i) for i in range(asked)], repr(fetched)
     readers: dict[int, Callable[[memoryview], object]] = {
-        _wire.Kind.WELCOME: _wire.welcome,
-        _wire.Kind.COLLECTIONS: _wire.collections,
-        _wire.Kind.STATISTICS_REPLY: _wire.statistics,
-        _wire.Kind.DESCRIBED: _wire.described,
-        _wire.Kind.ERROR: _wire.error,
+        _wire.Kind.WELCOME: _replies.welcome,
+        _wire.Kind.COLLECTIONS: _replies.collections,
+        _wire.Kind.STATISTICS_REPLY: _replies.statistics,
+        _wire.Kind.DESCRIBED: _replies.described,
+        _wire.Kind.ERROR: _replies.error,
         _wire.Kind.PONG: bytes,
     }
     return readers[kind](body)
@@ -524,7 +525,7 @@ def id_reply(kind: RecordIDKind, raw: bytes, count: int) -> memoryview:
 def test_ids_with_a_length_come_back(ids: list[Any]) -> None:
     kind = RecordIDKind.TEXT if isinstance(ids[0], str) else RecordIDKind.COMPOSITE
     reply = id_reply(kind, _wire.encode_record_ids(ids), len(ids))
-    assert _wire.search_reply(reply, 1)[0].ids == ids
+    assert _replies.search_reply(reply, 1)[0].ids == ids
 
 
 @pytest.mark.parametrize(
@@ -546,7 +547,7 @@ def test_ids_with_a_length_come_back(ids: list[Any]) -> None:
 )
 def test_unsound_ids_are_refused(kind: RecordIDKind, raw: bytes) -> None:
     with pytest.raises(ProtocolError):
-        _wire.search_reply(id_reply(kind, raw, 1), 1)
+        _replies.search_reply(id_reply(kind, raw, 1), 1)
 
 
 @pytest.mark.parametrize(
@@ -582,7 +583,7 @@ def test_an_int64_array_has_the_bytes_of_the_list() -> None:
 
 def test_results_are_views_on_the_reply() -> None:
     body = id_reply(RecordIDKind.INT64, struct.pack("<3q", 3, 1, 2), 3)
-    batch: SearchBatch = _wire.search_reply(body, 1)
+    batch: SearchBatch = _replies.search_reply(body, 1)
     memory = np.frombuffer(body, np.uint8)
     assert np.shares_memory(batch[0].ids, memory)
     assert np.shares_memory(batch[0].distances, memory)
@@ -593,7 +594,7 @@ def test_results_are_views_on_the_reply() -> None:
 
 def test_a_code_from_a_newer_server_is_kept() -> None:
     body = struct.pack("<IBBH", 4_711, 0, 0, 0) + _wire.encode_string("new")
-    error, _ = _wire.error(memoryview(body))
+    error, _ = _replies.error(memoryview(body))
     assert error.code == 4_711
     assert error.code.name == "UNKNOWN_4711"
     assert isinstance(error.code, ErrorCode)

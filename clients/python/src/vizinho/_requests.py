@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from . import _wire
+from . import _replies, _wire
 from ._modifiers import Modifiers
 from .errors import InvalidRequest, ProtocolError
 from .results import (
@@ -84,7 +84,7 @@ class Request(Generic[T_co]):
 def hello(client: str) -> Request[ServerInfo]:
     """The first request of a connection."""
     body = _wire.hello(client)
-    return Request(_wire.Kind.HELLO, body, _NO_TAIL, _wire.Kind.WELCOME, _wire.welcome)
+    return Request(_wire.Kind.HELLO, body, _NO_TAIL, _wire.Kind.WELCOME, _replies.welcome)
 
 
 def ping() -> Request[None]:
@@ -101,14 +101,14 @@ def ping() -> Request[None]:
 def collections() -> Request[list[Collection]]:
     """All collections of the server."""
     kinds = _wire.Kind.LIST_COLLECTIONS, _wire.Kind.COLLECTIONS
-    return Request(kinds[0], b"", _NO_TAIL, kinds[1], _wire.collections)
+    return Request(kinds[0], b"", _NO_TAIL, kinds[1], _replies.collections)
 
 
 def statistics(collection: str) -> Request[dict[str, int | float | str]]:
     """What the server counts about a collection."""
     body = _wire.encode_string(collection)
     return Request(
-        _wire.Kind.STATISTICS, body, _NO_TAIL, _wire.Kind.STATISTICS_REPLY, _wire.statistics
+        _wire.Kind.STATISTICS, body, _NO_TAIL, _wire.Kind.STATISTICS_REPLY, _replies.statistics
     )
 
 
@@ -196,7 +196,7 @@ def search_like(
     )
 
     def read(body: memoryview) -> SearchResult:
-        return _wire.search_reply(body, 1)[0]
+        return _replies.search_reply(body, 1)[0]
 
     return Request(_wire.Kind.SEARCH_LIKE, head, _NO_TAIL, _wire.Kind.SEARCH_REPLY, read)
 
@@ -204,7 +204,7 @@ def search_like(
 def describe(collection: str) -> Request[Description]:
     """The attributes and the payload of a collection."""
     body = _wire.encode_string(collection)
-    return Request(_wire.Kind.DESCRIBE, body, _NO_TAIL, _wire.Kind.DESCRIBED, _wire.described)
+    return Request(_wire.Kind.DESCRIBE, body, _NO_TAIL, _wire.Kind.DESCRIBED, _replies.described)
 
 
 def fetch(collection: str, ids: IDs, vectors: bool) -> Request[Fetched]:
@@ -218,7 +218,7 @@ def fetch(collection: str, ids: IDs, vectors: bool) -> Request[Fetched]:
     )
 
     def read(body: memoryview) -> Fetched:
-        return _wire.fetched(body, listed, vectors)
+        return _replies.fetched(body, listed, vectors)
 
     return Request(_wire.Kind.FETCH, head, _NO_TAIL, _wire.Kind.FETCHED, read)
 
@@ -227,10 +227,10 @@ def _search_request(
     kind: _wire.Kind, head: bytes, tail: memoryview, count: int, single: bool
 ) -> Request[SearchResult | SearchBatch]:
     def read_one(body: memoryview) -> SearchResult:
-        return _wire.search_reply(body, 1)[0]
+        return _replies.search_reply(body, 1)[0]
 
     def read_all(body: memoryview) -> SearchBatch:
-        return _wire.search_reply(body, count)
+        return _replies.search_reply(body, count)
 
     if single:
         return Request(kind, head, tail, _wire.Kind.SEARCH_REPLY, read_one)

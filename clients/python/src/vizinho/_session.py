@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
-from . import _wire
+from . import _replies, _wire
 from ._requests import Request
 from .errors import ProtocolError, ServerError
 from .results import ServerInfo
@@ -93,7 +93,7 @@ class Session(Generic[W]):
             answer: _wire.Frame | ServerError = frame
             closes = False
             if frame.kind == _wire.Kind.ERROR:
-                answer, closes = _wire.error(frame.body)
+                answer, closes = _replies.error(frame.body)
                 if frame.request_id == 0:
                     raise answer
             waiter = self._waiting.pop(frame.request_id, None)
