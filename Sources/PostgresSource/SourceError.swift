@@ -114,3 +114,29 @@ extension SourceError.Code {
   /// The system refused a thread or a pipe.
   public static let systemResources = Self(rawValue: "systemResources")
 }
+
+// What following a table's changes meets.
+extension SourceError.Code {
+  /// The server cannot replicate as it is set up: `wal_level`, no free slot or sender, a role without REPLICATION.
+  public static let replicationUnavailable = Self(rawValue: "replicationUnavailable")
+  /// There is no publication of that name, at the position that is read.
+  public static let publicationMissing = Self(rawValue: "publicationMissing")
+  /// The publication leaves out the table, or something of it that is needed.
+  public static let publicationUnfit = Self(rawValue: "publicationUnfit")
+  /// The replica identity does not name the rows by the key.
+  public static let replicaIdentity = Self(rawValue: "replicaIdentity")
+  /// What is asked for can be read once, but not followed.
+  public static let followUnsupported = Self(rawValue: "followUnsupported")
+  /// There is a replication slot of that name already.
+  public static let slotExists = Self(rawValue: "slotExists")
+  /// There is no replication slot of that name.
+  public static let slotMissing = Self(rawValue: "slotMissing")
+  /// Another connection reads from the slot.
+  public static let slotInUse = Self(rawValue: "slotInUse")
+  /// The server has thrown away what the slot had still to deliver.
+  public static let slotLost = Self(rawValue: "slotLost")
+  /// The slot is of another kind, plugin or database.
+  public static let slotUnfit = Self(rawValue: "slotUnfit")
+  /// What is kept here is no part of the server's history, or of what the slot will deliver: changes would be lost without a word.
+  public static let historyDiverged = Self(rawValue: "historyDiverged")
+}

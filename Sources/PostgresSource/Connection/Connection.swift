@@ -50,7 +50,8 @@ package final class Connection {
   /// As the server numbers itself: 180004 is 18.4.
   package var serverVersion: Int { Int(PQserverVersion(handle)) }
 
-  private static func connect(_ options: ConnectionOptions) -> OpaquePointer? {
+  /// - additional: what wins over everything else, in libpq's words.
+  static func connect(_ options: ConnectionOptions, additional: [(String, String)] = []) -> OpaquePointer? {
     // A later value wins over an earlier one. Before the connection string: what it may override. After it: what not.
     var settings: [(String, String)] = [
       ("fallback_application_name", "vizinho"),
@@ -62,6 +63,7 @@ package final class Connection {
     settings.append(("dbname", options.connectionString))
     settings += options.overrides.map { ($0.keyword, $0.value) }
     settings.append(("client_encoding", "UTF8"))
+    settings += additional
     let keywords = settings.map { strdup($0.0) }
     let values = settings.map { strdup($0.1) }
     defer { for string in keywords + values { free(string) } }
@@ -71,13 +73,15 @@ package final class Connection {
     return PQconnectdbParams(keywordPointers, valuePointers, 1)
   }
 
-  private func prepareSession(lockTimeoutSeconds: Int) throws(SourceError) {
-    let versionMin = 150_000
-    guard serverVersion >= versionMin else {
+  static func checkVersion(_ version: Int, _ server: String) throws(SourceError) {
+    guard version >= 150_000 else {
       throw SourceError(
-        .serverTooOld,
-        "The server (\(server)) is PostgreSQL \(serverVersion / 10_000); version 15 or later is needed.")
+        .serverTooOld, "The server (\(server)) is PostgreSQL \(version / 10_000); version 15 or later is needed.")
     }
+  }
+
+  private func prepareSession(lockTimeoutSeconds: Int) throws(SourceError) {
+    try Self.checkVersion(serverVersion, server)
     var settings = [
       ("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0"), ("idle_session_timeout", "0"),
       ("lock_timeout", "\(lockTimeoutSeconds)s"), ("row_security", "off"), ("jit", "off"), ("enable_tidscan", "on"),
@@ -247,7 +251,13 @@ extension Connection {
   }
 
   private func error(of result: OpaquePointer?) -> SourceError {
-    guard let result, let state = PQresultErrorField(result, Int32(UInt8(ascii: "C"))) else { return lost() }
+    guard let fault = Self.serverFault(of: result) else { return lost() }
+    return SourceError(serverState: fault.state, fault.message)
+  }
+
+  /// What the server says in an error or a warning, and its SQLSTATE; nil: the result is not the server's.
+  static func serverFault(of result: OpaquePointer?) -> (state: String, message: String)? {
+    guard let result, let state = PQresultErrorField(result, Int32(UInt8(ascii: "C"))) else { return nil }
     func field(_ code: Character) -> String? {
       PQresultErrorField(result, Int32(code.asciiValue ?? 0)).map { String(cString: $0) }
     }
@@ -255,10 +265,10 @@ extension Connection {
     if let detail = field("D") { message += " (" + detail + ")" }
     message += "."
     if let hint = field("H") { message += " " + hint }
-    return SourceError(serverState: String(cString: state), message)
+    return (String(cString: state), message)
   }
 
-  private static func trimmed(_ text: UnsafePointer<CChar>?) -> String {
+  static func trimmed(_ text: UnsafePointer<CChar>?) -> String {
     guard let text else { return "no reason given" }
     // The lines that libpq indents are its advice; these messages have their own.
     let lines = String(cString: text).split(whereSeparator: \.isNewline).filter { $0.first != "\t" }

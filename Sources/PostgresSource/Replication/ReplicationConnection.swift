@@ -1,0 +1,210 @@
+// A connection that speaks the replication protocol: who the server is, slots, and (ReplicationConnection+Stream.swift) a slot's stream.
+//
+// Such a connection has no extended protocol, so what goes into a command as text is quoted by ReplicationCommand. As in Connection, every
+// wait is a poll of at most 100 ms, so that a raised stop flag ends it whatever the server does.
+//
+// May use: libpq, poll(2). Unsafe, because this is where C hands out its buffers.
+
+internal import CPostgres
+
+#if canImport(Glibc)
+  internal import Glibc
+#elseif canImport(Musl)
+  internal import Musl
+#endif
+
+/// A replication connection, used by the thread that made it.
+package final class ReplicationConnection {
+  let handle: OpaquePointer
+  let stop: StopFlag
+  let server: String
+  let warnings = StreamWarnings()
+  /// What the running stream reads; nil before it starts.
+  var stream: (slot: String, publication: String)?
+  /// Whether libpq still holds bytes that the socket did not take.
+  var hasUnsent = false
+
+  /// Connects with `replication=database`.
+  ///
+  /// Blocks for as long as the connect timeout lets libpq try each host.
+  /// - Throws: ``SourceError`` with `connectionFailed`, `serverTooOld` or `cancelled`.
+  package init(_ options: ConnectionOptions, stop: StopFlag) throws(SourceError) {
+    guard !stop.isRaised else { throw Self.cancelled }
+    guard let handle = Connection.connect(options, additional: [("replication", "database")]) else {
+      throw SourceError(.connectionFailed, "libpq is out of memory.")
+    }
+    self.handle = handle
+    self.stop = stop
+    server = options.description
+    guard PQstatus(handle) == CONNECTION_OK else {
+      throw SourceError(
+        .connectionFailed,
+        "Cannot make a replication connection to Postgres (\(server)): "
+          + "\(Connection.trimmed(PQerrorMessage(handle))). It needs a role with REPLICATION (ALTER ROLE … "
+          + "REPLICATION), a free place in max_wal_senders, and the server itself: a pooler such as PgBouncer cannot "
+          + "pass it on.")
+    }
+    // Warnings go to their collector, which this object keeps alive for longer than the connection.
+    PQsetNoticeReceiver(
+      handle, { collector, result in StreamWarnings.receive(collector, result) },
+      Unmanaged.passUnretained(warnings).toOpaque())
+    try prepareSession()
+  }
+
+  deinit { PQfinish(handle) }
+
+  /// As the server numbers itself: 180004 is 18.4.
+  package var serverVersion: Int { Int(PQserverVersion(handle)) }
+
+  /// Becomes readable when the server says something, or goes away.
+  package var fileDescriptor: Int32 { PQsocket(handle) }
+
+  private func prepareSession() throws(SourceError) {
+    try Connection.checkVersion(serverVersion, server)
+    // An exported snapshot is held in a transaction that idles; a missing publication is but a warning from PostgreSQL 18 on.
+    var settings = [
+      ("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0"), ("idle_session_timeout", "0"),
+      ("lock_timeout", "0"), ("client_min_messages", "warning"),
+    ]
+    if serverVersion >= 170_000 { settings.append(("transaction_timeout", "0")) }
+    let calls = settings.map { "pg_catalog.set_config('\($0.0)', '\($0.1)', false)" }
+    try command("SELECT " + calls.joined(separator: ", "))
+  }
+}
+
+// MARK: Questions
+
+extension ReplicationConnection {
+  /// Who the server is, and how far its log is safely written.
+  package func identifySystem() throws(SourceError) -> SystemIdentity {
+    let row = try command("IDENTIFY_SYSTEM").first ?? []
+    guard let identifier = UInt64(row.text(0)), let timeline = UInt32(row.text(1)), let position = LSN(row.text(2))
+    else {
+      throw SourceError(.malformedData, "The server (\(server)) does not say which system it is: it is no PostgreSQL.")
+    }
+    return SystemIdentity(
+      systemIdentifier: identifier, timeline: timeline, position: position, database: row.text(3))
+  }
+
+  /// Where the timeline left its ancestors. The first timeline has none.
+  package func timelineHistory(of timeline: UInt32) throws(SourceError) -> TimelineHistory {
+    guard timeline > 1 else { return .first }
+    let row = try command("TIMELINE_HISTORY \(timeline)").first ?? []
+    return try TimelineHistory(parsing: row.text(1))
+  }
+
+  /// Whether the database has a publication of that name, now.
+  package func publicationExists(_ name: String) throws(SourceError) -> Bool {
+    // Without a backslash, which means one thing or the other by a setting of the session: no literal needs it, for a name can be compared
+    // as bytes.
+    let hexadecimal = name.utf8.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+    let rows = try command(
+      "SELECT 1 FROM pg_catalog.pg_publication WHERE pg_catalog.convert_to(pubname::text, 'UTF8') = "
+        + "pg_catalog.decode('\(hexadecimal)', 'hex')")
+    return !rows.isEmpty
+  }
+}
+
+// MARK: Slots
+
+extension ReplicationConnection {
+  /// Makes a logical slot with the plugin pgoutput.
+  ///
+  /// Waits until all transactions that write now have ended. A permanent slot is one that a standby keeps up too (`FAILOVER`), from
+  /// PostgreSQL 17 on and on a primary.
+  ///
+  /// When the wait is cancelled, or this process ends in it, the server may go on and make a permanent slot that nobody knows of: look for the
+  /// name before making it again.
+  /// - temporary: the slot goes with the connection.
+  /// - exportsSnapshot: the snapshot lives until the next command on this connection.
+  /// - Throws: ``SourceError`` with `slotExists`, `replicationUnavailable`, `permissionDenied`, `connectionLost`, `cancelled`.
+  package func createSlot(
+    _ name: String, temporary: Bool = false, exportsSnapshot: Bool = true
+  ) throws(SourceError) -> CreatedSlot {
+    var failover = false
+    if !temporary, serverVersion >= 170_000 {
+      failover = try command("SELECT pg_catalog.pg_is_in_recovery()").first?.text(0) == "f"
+    }
+    let row =
+      try command(
+        try ReplicationCommand.createSlot(
+          name, temporary: temporary, exportsSnapshot: exportsSnapshot, failover: failover), of: .makingSlot(name)
+      ).first ?? []
+    guard let position = LSN(row.text(1)) else {
+      throw SourceError(.malformedData, "The server (\(server)) does not say where the new slot begins.")
+    }
+    return CreatedSlot(name: row.text(0), consistentPoint: position, snapshot: row.count > 2 ? row[2] : nil)
+  }
+
+  /// Drops a slot that nobody reads from.
+  /// - Throws: ``SourceError`` with `slotMissing`, `slotInUse`, `connectionLost`, `cancelled`.
+  package func dropSlot(_ name: String) throws(SourceError) {
+    try command(try ReplicationCommand.dropSlot(name), of: .slot(name))
+  }
+}
+
+// MARK: Commands and results
+
+extension ReplicationConnection {
+  static var cancelled: SourceError {
+    SourceError(.cancelled, "The work was cancelled. What was not acknowledged will come again.")
+  }
+
+  /// Runs one command, or one SQL statement; all values come as text.
+  @discardableResult
+  func command(_ text: String, of phase: ReplicationPhase = .question) throws(SourceError) -> [[String?]] {
+    guard PQsendQuery(handle, text) == 1 else { throw lost() }
+    var rows: [[String?]] = []
+    var failure: SourceError?
+    while let result = try nextResult() {
+      defer { PQclear(result) }
+      switch PQresultStatus(result) {
+      case PGRES_TUPLES_OK:
+        rows += (0..<PQntuples(result)).map { row in
+          (0..<PQnfields(result)).map { column in
+            PQgetisnull(result, row, column) == 1 ? nil : String(cString: PQgetvalue(result, row, column))
+          }
+        }
+      case PGRES_COMMAND_OK: break
+      default:
+        // The first error is the cause; what follows it is not.
+        if failure == nil { failure = error(of: result, phase) }
+      }
+    }
+    if let failure { throw failure }
+    return rows
+  }
+
+  /// The next result of the running command, or nil after its last. The caller clears it.
+  func nextResult() throws(SourceError) -> OpaquePointer? {
+    while PQisBusy(handle) == 1 {
+      _ = try wait(milliseconds: 100)
+      guard PQconsumeInput(handle) == 1 else { throw lost() }
+    }
+    return PQgetResult(handle)
+  }
+
+  /// Waits until the server has sent something or has gone, or takes what is unsent.
+  /// - milliseconds: at most 100.
+  /// - Returns: false when the time has passed without.
+  func wait(milliseconds: Int32) throws(SourceError) -> Bool {
+    if stop.isRaised { throw Self.cancelled }
+    let events = hasUnsent ? POLLIN | POLLOUT : POLLIN
+    var descriptor = pollfd(fd: PQsocket(handle), events: Int16(events), revents: 0)
+    let ready = poll(&descriptor, 1, min(milliseconds, 100))
+    if ready < 0, errno != EINTR { throw lost() }
+    return ready > 0
+  }
+
+  func lost() -> SourceError {
+    SourceError(
+      .connectionLost,
+      "The replication connection to Postgres (\(server)) broke: \(Connection.trimmed(PQerrorMessage(handle))). "
+        + "Connect again: the slot keeps what was not acknowledged.")
+  }
+
+  func error(of result: OpaquePointer?, _ phase: ReplicationPhase) -> SourceError {
+    guard let fault = Connection.serverFault(of: result) else { return lost() }
+    return SourceError(serverState: fault.state, fault.message, in: phase)
+  }
+}
