@@ -68,7 +68,8 @@ package enum ScanPlan {
     return "SELECT \(columns(description)) FROM ONLY \(description.leaves[range.leaf].sqlName)\(condition)"
   }
 
-  private static func columns(_ description: SourceDescription) -> String {
+  /// What is selected: the fields of ``SourceDescription/layout``.
+  static func columns(_ description: SourceDescription) -> String {
     let names = SQLText.identifiers(description.keyColumns.map(\.name) + [description.vectorColumn])
     let payload = description.payload.map { SQLText.identifier($0) + "::text" }
     return ([names] + description.attributes.map(\.expression) + payload).joined(separator: ", ")

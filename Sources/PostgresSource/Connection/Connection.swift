@@ -16,7 +16,7 @@ internal import CPostgres
 
 /// A connection, used by the thread that made it.
 package final class Connection {
-  private let handle: OpaquePointer
+  let handle: OpaquePointer
   private let stop: StopFlag
   private let server: String
 
@@ -198,7 +198,7 @@ extension Connection {
 
   /// Reads to the end of the statement and makes a value of its last result.
   @discardableResult
-  private func takeLastResult<Value>(_ body: (OpaquePointer) -> Value) throws(SourceError) -> Value {
+  func takeLastResult<Value>(_ body: (OpaquePointer) -> Value) throws(SourceError) -> Value {
     var last: OpaquePointer?
     defer { PQclear(last) }
     while let result = try nextResult() {
@@ -243,7 +243,7 @@ extension Connection {
     }
   }
 
-  private func lost() -> SourceError {
+  func lost() -> SourceError {
     SourceError(
       .connectionLost,
       "The connection to Postgres (\(server)) broke: \(Self.trimmed(PQerrorMessage(handle))). "

@@ -145,7 +145,7 @@ struct Catalog {
   }
 
   /// The table itself and all its partitions and children, by the object ids in `$1`.
-  private static let tree = """
+  static let tree = """
     tree (oid) AS (
         SELECT $1::oid
         UNION
