@@ -121,11 +121,14 @@ struct ReplicationPhaseTests {
 struct StreamWarningsTests {
   @Test func onlyASkippedPublicationCounts() {
     let warnings = StreamWarnings()
-    warnings.add("01000", "something else")
+    warnings.add("55000", "skipped loading publication \"p\" before the stream")
+    warnings.publication = "p\u{e9}"
+    warnings.add("01000", "p\u{e9} and something else")
+    warnings.add("55000", "something else")
     #expect(warnings.skippedPublication == nil)
-    warnings.add("55000", "skipped")
-    warnings.add("55000", "again")
-    #expect(warnings.skippedPublication == "skipped")
+    warnings.add("55000", "skipped p\u{e9}")
+    warnings.add("55000", "again p\u{e9}")
+    #expect(warnings.skippedPublication == "skipped p\u{e9}")
   }
 }
 

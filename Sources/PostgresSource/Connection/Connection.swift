@@ -232,15 +232,12 @@ extension Connection {
     return PQgetResult(handle)
   }
 
-  /// Returns when the server has sent something or has gone.
+  /// Returns when the server has sent something or has gone, and after 100 ms at the latest: the TLS library may hold a part of a message
+  /// that no poll shows, and only another look takes it out.
   private func wait() throws(SourceError) {
-    while true {
-      if stop.isRaised { throw Self.cancelled }
-      var descriptor = pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0)
-      let ready = poll(&descriptor, 1, 100)
-      if ready > 0 { return }
-      if ready < 0, errno != EINTR { throw lost() }
-    }
+    if stop.isRaised { throw Self.cancelled }
+    var descriptor = pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0)
+    if poll(&descriptor, 1, 100) < 0, errno != EINTR { throw lost() }
   }
 
   func lost() -> SourceError {

@@ -48,18 +48,20 @@ package struct FetchedRow: Hashable, Sendable {
     try span.withUnsafeBytes { (buffer) throws(SourceError) in try decoder.decode(buffer, into: &batch) }
   }
 
-  /// The place of the field behind the keys; nil when there is none.
+  /// The place of the field behind the keys; nil when there is none, or when the fields do not end where the bytes do.
   private static func vectorPlace(in wire: [UInt8], after keyCount: Int) -> Range<Int>? {
+    guard wire.count >= 2 else { return nil }
+    var place: Range<Int>?
     var offset = 2
-    for field in 0...keyCount {
+    for field in 0..<(Int(wire[0]) << 8 | Int(wire[1])) {
       guard wire.count - offset >= 4 else { return nil }
       let length = wire[offset..<(offset + 4)].reduce(Int32(0)) { $0 << 8 | Int32($1) }
       offset += 4
-      guard length >= 0, wire.count - offset >= Int(length) else { return nil }
-      if field == keyCount { return offset..<(offset + Int(length)) }
-      offset += Int(length)
+      guard length >= -1, wire.count - offset >= Int(length) else { return nil }
+      if field == keyCount, length >= 0 { place = offset..<(offset + Int(length)) }
+      offset += max(Int(length), 0)
     }
-    return nil
+    return offset == wire.count ? place : nil
   }
 }
 

@@ -257,7 +257,7 @@ extension FollowCatalog {
     return rows.map { row in
       FollowedTableFacts.Member(
         oid: UInt32(row.text(0)) ?? 0, schema: row.text(1), name: row.text(2),
-        identity: row.text(3).utf8.first.flatMap(PgOutputMessage.ReplicaIdentity.init) ?? .nothing,
+        identity: row.text(3).utf8.first.flatMap { PgOutputMessage.ReplicaIdentity(rawValue: $0) } ?? .nothing,
         identityColumns: columns[row.text(0)] ?? [], isLogged: row.text(4) == "t")
     }
   }

@@ -59,9 +59,9 @@ package struct Preparation {
       try connection.query("BEGIN")
       do throws(SourceError) {
         for step in together { try connection.query(step.sql) }
-        for rules in try rules(FollowCatalog(connection: connection)) {
+        for table in try rules(FollowCatalog(connection: connection)) {
           // What the server lacks comes with a restart.
-          if let refusal = rules.refusals().first(where: { $0.code != .replicationUnavailable }) { throw refusal }
+          if let refusal = table.refusals().first(where: { $0.code != .replicationUnavailable }) { throw refusal }
         }
         try connection.query("COMMIT")
       } catch {
@@ -114,8 +114,7 @@ extension Preparation {
       steps.append(
         PreparationStep(
           .alone, PublicationSQL.walLevel,
-          why: "The log is to say which rows have changed; it is \(facts.walLevel) "
-            + "now."))
+          why: "The log is to say which rows have changed; now it is \(facts.walLevel)."))
     }
     if facts.slotsUsed >= facts.slotsMax {
       steps.append(

@@ -37,6 +37,7 @@ extension ReplicationConnection {
     // From here on nothing that is sent may wait for a server that does not read.
     guard PQsetnonblocking(handle, 1) == 0 else { throw lost() }
     stream = (slot, publication)
+    warnings.publication = publication
   }
 
   /// Waits for the next frame of the stream; hands over its message if it has one.

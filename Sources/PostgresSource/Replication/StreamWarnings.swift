@@ -7,7 +7,9 @@ internal import CPostgres
 
 /// What the server has warned of. Called by libpq on the thread that uses the connection, within calls that read from it.
 final class StreamWarnings {
-  /// The server's words, once it has left changes out.
+  /// The one whose changes are read; its name is in the warning, whatever the server's language.
+  var publication: String?
+  /// The server's words, once it has left changes of it out.
   private(set) var skippedPublication: String?
 
   /// The SQLSTATE with which the server says "skipped loading publication".
@@ -20,7 +22,9 @@ final class StreamWarnings {
   }
 
   func add(_ state: String, _ message: String) {
-    guard state == Self.notInPrerequisiteState, skippedPublication == nil else { return }
+    guard state == Self.notInPrerequisiteState, skippedPublication == nil, let publication,
+      message.contains(publication)
+    else { return }
     skippedPublication = message
   }
 }

@@ -236,7 +236,7 @@ struct FollowPreflightTests {
       "CREATE TABLE t (id bigint PRIMARY KEY, w real[], v vector(3) GENERATED ALWAYS AS (w::vector(3)) STORED)"
     var plain = TableSource("t")
     plain.payload = []
-    let version = try #require(Int(Connection(LiveDatabase.serverOptions(), stop: StopFlag()).serverVersion))
+    let version = try Connection(LiveDatabase.serverOptions(), stop: StopFlag()).serverVersion
     if version >= 180_000 {
       try expect(
         .publicationUnfit, ["\"v\"", "publish_generated_columns"], plain, table, "CREATE PUBLICATION p FOR TABLE t")

@@ -123,9 +123,14 @@ struct RowFetcherTests {
         _ = try RowFetcher(try database.connect(), description: query, rowFilter: nil)
       }
       #expect(refused.code == .followUnsupported)
-      #expect(throws: SourceError.self) {
-        try FetchedRow(
-          wire: [0, 2, 0, 0, 0, 1], layout: RowLayout(keyTypes: [.text], vectorType: .vector, dimension: 1))
+      let row = try #require(fetched.rows.first)
+      let layout = RowLayout(keyTypes: [.text], vectorType: .vector, dimension: 1)
+      #expect(try FetchedRow(wire: row.wire, layout: layout) == row)
+      for wire in [
+        [], Array(row.wire.dropLast()), row.wire + [0], row.wire + row.wire, Array([0, 1] + row.wire.dropFirst(2)),
+      ] {
+        let error = try #require(throws: SourceError.self) { try FetchedRow(wire: wire, layout: layout) }
+        #expect(error.code == .malformedData)
       }
     }
   }
