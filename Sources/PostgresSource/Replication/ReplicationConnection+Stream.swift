@@ -26,6 +26,7 @@ extension ReplicationConnection {
         "The database has no publication \(SQLText.identifier(publication)). Make it with CREATE PUBLICATION, and "
           + "load everything again: changes from before it was made are not in it.")
     }
+    warnings.publication = publication
     guard PQsendQuery(handle, start) == 1 else { throw lost() }
     let result = try nextResult()
     defer { PQclear(result) }
@@ -37,7 +38,6 @@ extension ReplicationConnection {
     // From here on nothing that is sent may wait for a server that does not read.
     guard PQsetnonblocking(handle, 1) == 0 else { throw lost() }
     stream = (slot, publication)
-    warnings.publication = publication
   }
 
   /// Waits for the next frame of the stream; hands over its message if it has one.
