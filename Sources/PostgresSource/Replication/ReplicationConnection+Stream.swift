@@ -76,7 +76,7 @@ extension ReplicationConnection {
           let left = deadline - monotonicSeconds()
           guard left > 0 else { return nil }
           _ = try wait(milliseconds: Int32(min((left * 1_000).rounded(.up), 100)))
-          try flush()
+          try sendUnsent()
         }
         guard PQconsumeInput(handle) == 1 else { throw lost() }
         hasRead = true
@@ -99,10 +99,10 @@ extension ReplicationConnection {
       requestsReply: requestsReply)
     // 0: libpq holds as much as it may of what the server does not read. It hears of a later status instead.
     guard PQputCopyData(handle, status.map(CChar.init(bitPattern:)), Int32(status.count)) >= 0 else { throw lost() }
-    try flush()
+    try sendUnsent()
   }
 
-  private func flush() throws(SourceError) {
+  private func sendUnsent() throws(SourceError) {
     let rest = PQflush(handle)
     guard rest >= 0 else { throw lost() }
     hasUnsent = rest > 0
