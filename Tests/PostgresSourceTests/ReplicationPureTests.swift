@@ -33,10 +33,11 @@ struct StreamFrameTests {
 
   @Test func otherBytesAreRefused() throws {
     let zeros = [UInt8](repeating: 0, count: 30)
-    for bytes in [
-      [], [0x77], [0x77] + zeros.prefix(24), [0x6B] + zeros.prefix(16), [0x6B] + zeros.prefix(18), [0x78] + zeros,
-    ] {
-      let error = try #require(throws: SourceError.self) { _ = try frame(Array(bytes)) }
+    let frames: [[UInt8]] = [
+      [], [0x77], [0x77] + zeros[..<24], [0x6B] + zeros[..<16], [0x6B] + zeros[..<18], [0x78] + zeros,
+    ]
+    for bytes in frames {
+      let error = try #require(throws: SourceError.self) { _ = try frame(bytes) }
       #expect(error.code == .malformedData)
     }
   }
