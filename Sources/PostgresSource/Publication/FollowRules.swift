@@ -242,7 +242,8 @@ extension FollowRules {
 
   private func identityRefusals() -> [SourceError] {
     let wanted = Set(keys)
-    for member in table.members where member.identity != .full && Set(member.identityColumns) != wanted {
+    for member in table.members where member.identity != .full {
+      guard member.identity == .nothing || Set(member.identityColumns) != wanted else { continue }
       return [
         SourceError(
           .replicaIdentity,

@@ -14,7 +14,8 @@ package enum PgOutputMessage: Hashable, Sendable {
   case begin(Begin)
   /// The last message of a transaction.
   case commit(Commit)
-  /// The table that later rows with its id belong to.
+  /// The table that later rows with its id belong to. Where partitions are published as their root, the partition's comes as well, and no row
+  /// with its id follows.
   case relation(Relation)
   case insert(Insert)
   case update(Update)
