@@ -33,7 +33,7 @@ let package = Package(
     .target(name: "VectorIndex", dependencies: ["CVectorKernels", "COpenBLAS"]),
     .target(name: "VectorSnapshot", dependencies: ["VectorIndex", "CChecksum", "CLZ4"]),
     .target(name: "VectorWire", dependencies: ["VectorIndex", .product(name: "NIOCore", package: "swift-nio")]),
-    .target(name: "PostgresSource", dependencies: ["VectorIndex", "CPostgres"]),
+    .target(name: "PostgresSource", dependencies: ["VectorIndex", "CChecksum", "CPostgres"]),
     .target(
       name: "VectorClient",
       dependencies: [
@@ -81,7 +81,7 @@ let package = Package(
       name: "VectorWireTests",
       dependencies: ["VectorWire", "TestSupport", .product(name: "NIOCore", package: "swift-nio")],
       exclude: ["Golden"]),
-    .testTarget(name: "PostgresSourceTests", dependencies: ["PostgresSource", "TestSupport"]),
+    .testTarget(name: "PostgresSourceTests", dependencies: ["PostgresSource", "CChecksum", "TestSupport"]),
     .testTarget(
       name: "VectorServerTests",
       dependencies: [

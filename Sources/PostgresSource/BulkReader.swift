@@ -19,6 +19,7 @@ public final class BulkReader: Sendable {
   private let source: RowSource
   private let workers: Int
   private let snapshotPatienceSeconds: Double
+  private let hashesVectors: Bool
   private let stop = StopFlag()
   private let state = Mutex(State())
 
@@ -35,9 +36,11 @@ public final class BulkReader: Sendable {
 
   /// - `workers`: connections that copy, 1 to ``workersMax``; a query uses one. Two more hold locks and snapshot.
   /// - `snapshotPatienceSeconds`: how long to wait for running writers, so that the LSN of the snapshot can be said.
+  /// - `hashesVectors`: whether batches bring ``RowBatch/vectorHashes``, at the cost of one MD5 a row.
   /// - Throws: ``SourceError`` with `invalidArgument`. Does not connect.
   public init(
-    connection: ConnectionOptions, source: RowSource, workers: Int = 2, snapshotPatienceSeconds: Double = 10
+    connection: ConnectionOptions, source: RowSource, workers: Int = 2, snapshotPatienceSeconds: Double = 10,
+    hashesVectors: Bool = false
   ) throws(SourceError) {
     guard (1...Self.workersMax).contains(workers) else {
       throw SourceError(.invalidArgument, "--workers must be 1 to \(Self.workersMax), not \(workers).")
@@ -50,6 +53,7 @@ public final class BulkReader: Sendable {
     self.source = source
     self.workers = workers
     self.snapshotPatienceSeconds = snapshotPatienceSeconds
+    self.hashesVectors = hashesVectors
   }
 
   /// Connects, checks everything that can be checked before the first row, and says what would be read.
@@ -91,7 +95,9 @@ public final class BulkReader: Sendable {
     case .query: ranges = [ScanRange(leaf: 0, firstBlock: 0, endBlock: nil)]
     }
     progress.begin(ranges: ranges.count)
-    let job = CopyJob(options, source, snapshot, ranges, progress, stop, sink)
+    var layout = snapshot.description.layout
+    layout.hashesVectors = hashesVectors
+    let job = CopyJob(options, source, snapshot, ranges, layout, progress, stop, sink)
     try WorkerThreads.run(
       max(min(workers, ranges.count), 1), stop: stop,
       watched: [snapshot.lock.fileDescriptor, snapshot.holder.fileDescriptor],

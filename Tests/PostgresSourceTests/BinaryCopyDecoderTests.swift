@@ -53,6 +53,20 @@ struct BinaryCopyDecoderTests {
     for cut in 0...stream.count { try expectSample([stream[..<cut], stream[cut...]]) }
   }
 
+  @Test func vectorHashesAreOfTheBytesAsTheyCame() throws {
+    var layout = Self.sample.layout
+    #expect(try decode([Self.sample.stream[...]], layout).batch.vectorHashes.isEmpty)
+    layout.hashesVectors = true
+    let expected = stride(from: 0, to: Self.sample.vectors.count, by: 2).map { i in
+      CopyStream.vector(Array(Self.sample.vectors[i..<(i + 2)]), .halfvec).withUnsafeBytes { RowHasher.vectorHash($0) }
+    }
+    #expect(Set(expected).count == 4)
+    for cut in 0...Self.sample.stream.count {
+      let batch = try decode([Self.sample.stream[..<cut], Self.sample.stream[cut...]], layout).batch
+      #expect(batch.ids == Self.sample.ids && batch.vectorHashes == expected)
+    }
+  }
+
   @Test func truncatedAnywhereIsNotComplete() throws {
     let stream = Self.sample.stream
     for end in 0..<stream.count {

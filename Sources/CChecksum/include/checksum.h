@@ -1,6 +1,6 @@
-// CRC-32C (Castagnoli), the checksum of iSCSI (RFC 3720), ext4 and the snapshot file.
+// CRC-32C (Castagnoli), the checksum of iSCSI (RFC 3720), ext4 and the snapshot file; and MD5 (RFC 1321), which Postgres can compute as well.
 //
-// In C because Swift cannot compile one function for several instruction sets, and the CRC instruction of x86-64 and
+// CRC-32C is in C because Swift cannot compile one function for several instruction sets, and the CRC instruction of x86-64 and
 // ARMv8 is about ten times as fast as tables. The variant is chosen once, at the first call.
 
 #pragma once
@@ -31,6 +31,9 @@ bool vz_crc32c_is_supported(vz_crc32c_variant variant);
 
 /// The checksum by one given variant, for the tests that compare them. The variant must be supported.
 uint32_t vz_crc32c_by(vz_crc32c_variant variant, uint32_t crc, const void *_Nullable bytes, size_t count);
+
+/// Writes the MD5 of `count` bytes, 16 bytes. A fingerprint, not a protection: whoever wants to can make two inputs of one digest.
+void vz_md5(const void *_Nullable bytes, size_t count, unsigned char *_Nonnull digest);
 
 #ifdef __cplusplus
 }

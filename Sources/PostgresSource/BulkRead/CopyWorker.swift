@@ -11,6 +11,7 @@ final class CopyJob: Sendable {
   let description: SourceDescription
   let snapshot: String
   let ranges: [ScanRange]
+  let layout: RowLayout
   let progress: ReadProgress
   let stop: StopFlag
   let sink: @Sendable (RowBatch) throws -> Void
@@ -18,11 +19,13 @@ final class CopyJob: Sendable {
 
   init(
     _ options: ConnectionOptions, _ source: RowSource, _ snapshot: ExportedSnapshot, _ ranges: [ScanRange],
-    _ progress: ReadProgress, _ stop: StopFlag, _ sink: @escaping @Sendable (RowBatch) throws -> Void
+    _ layout: RowLayout, _ progress: ReadProgress, _ stop: StopFlag,
+    _ sink: @escaping @Sendable (RowBatch) throws -> Void
   ) {
     self.options = options
     self.source = source
     self.ranges = ranges
+    self.layout = layout
     self.progress = progress
     self.stop = stop
     self.sink = sink
@@ -62,7 +65,7 @@ extension CopyJob {
   private func copy(_ number: Int, _ connection: Connection) throws {
     let range = ranges[number]
     let statement = ScanPlan.statement(range, source, of: description)
-    var decoder = BinaryCopyDecoder(layout: description.layout)
+    var decoder = BinaryCopyDecoder(layout: layout)
     var ordinal = 0
     var batch = RowBatch(dimension: description.dimension, leaf: range.leaf, range: number, ordinal: 0)
     var bytes = 0

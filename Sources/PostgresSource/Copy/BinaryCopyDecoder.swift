@@ -10,7 +10,7 @@
 //
 // All integers are big-endian. A row's fields are its key columns in key order, then the vector, then its attributes (AttributeField.swift), then its payload as text.
 //
-// May use: VectorIndex for RecordID. Unsafe, because this is where bytes meet libpq: every read stands behind a
+// May use: VectorIndex for RecordID, RowHasher for the hash of a vector's bytes. Unsafe, because this is where bytes meet libpq: every read stands behind a
 // comparison with the number of bytes at hand.
 
 internal import VectorIndex
@@ -23,10 +23,12 @@ package struct RowLayout: Hashable, Sendable {
   package var attributes: [AttributeField]
   /// Names of columns that come as text.
   package var payload: [String]
+  /// Whether ``RowBatch/vectorHashes`` is wanted.
+  package var hashesVectors: Bool
 
   package init(
     keyTypes: [KeyType], vectorType: VectorType, dimension: Int, attributes: [AttributeField] = [],
-    payload: [String] = []
+    payload: [String] = [], hashesVectors: Bool = false
   ) {
     precondition((1...RecordID.compositeColumnsMax).contains(keyTypes.count), "a key has 1 to 32 columns")
     precondition((1...SourceDescription.dimensionMax).contains(dimension), "a dimension that pgvector has")
@@ -35,6 +37,7 @@ package struct RowLayout: Hashable, Sendable {
     self.dimension = dimension
     self.attributes = attributes
     self.payload = payload
+    self.hashesVectors = hashesVectors
   }
 
   var vectorBytes: Int { 4 + dimension * vectorType.bytesPerComponent }
@@ -147,7 +150,7 @@ package struct BinaryCopyDecoder: Sendable {
         columns.append(key)
       }
       id = .composite(columns)
-      guard id.isEncodable else { throw keyTooLong() }
+      guard id.isEncodable else { throw SourceError.keyTooLong }
     }
 
     let vectorOffset: Int
@@ -162,10 +165,13 @@ package struct BinaryCopyDecoder: Sendable {
     var attributeBytes = 0
     guard let attributes = try parseAttributes(bytes, &offset, of: id, &attributeBytes) else { return nil }
     guard let payload = try parsePayload(bytes, &offset, of: id, &attributeBytes) else { return nil }
-    guard appendVector(bytes, at: vectorOffset, to: &batch) else {
-      throw SourceError(.notFinite, "The row with key \(id) has a vector with NaN or an infinity.")
-    }
+    guard appendVector(bytes, at: vectorOffset, to: &batch) else { throw SourceError.vectorNotFinite(id) }
     batch.ids.append(id)
+    if layout.hashesVectors {
+      // With its head of four bytes, as the type's send function writes it.
+      let field = bytes[(vectorOffset - 4)..<(vectorOffset - 4 + layout.vectorBytes)]
+      batch.vectorHashes.append(RowHasher.vectorHash(UnsafeRawBufferPointer(rebasing: field)))
+    }
     if !layout.attributes.isEmpty { batch.attributes.append(attributes) }
     if !layout.payload.isEmpty { batch.payload.append(payload) }
     batch.attributeBytes += attributeBytes
@@ -198,10 +204,7 @@ package struct BinaryCopyDecoder: Sendable {
     guard bytes.count >= offset + 4 else { return needing(offset + 4) }
     let dimension = Int(bytes.bigEndian(at: offset, as: UInt16.self))
     guard dimension == layout.dimension else {
-      throw SourceError(
-        .dimensionMismatch,
-        "The row with key \(id) has a vector of \(dimension) dimensions, not \(layout.dimension). "
-          + "One index holds vectors of one dimension: leave such rows out with a condition on vector_dims(…).")
+      throw SourceError.wrongDimension(id, found: dimension, expected: layout.dimension)
     }
     guard length == layout.vectorBytes else {
       throw malformed("a vector of \(dimension) dimensions has \(length) bytes, not \(layout.vectorBytes)")
@@ -243,11 +246,7 @@ package struct BinaryCopyDecoder: Sendable {
       } catch {
         switch error {
         case .malformed(let what): throw malformed("the attribute \"\(field.name)\" is \(what)")
-        case .tooLong(let what):
-          throw SourceError(
-            .attributeTooLong,
-            "The row with key \(id) has as its attribute \"\(field.name)\" \(what). Leave such rows out with a "
-              + "condition, read a query that shortens it, or leave it out of --attributes.")
+        case .tooLong(let what): throw SourceError.attributeTooLong(id, field.name, what)
         }
       }
       offset += length
@@ -265,12 +264,7 @@ package struct BinaryCopyDecoder: Sendable {
     for name in layout.payload {
       guard let length = try parseLength(bytes, &offset, of: name) else { return nil }
       total += 4 + max(length, 0)
-      guard total <= HNSWIndex.payloadBytesMax else {
-        throw SourceError(
-          .payloadTooLong,
-          "The row with key \(id) has more than \(HNSWIndex.payloadBytesMax) bytes of payload. Leave such rows out with a "
-            + "condition, read a query that shortens \"\(name)\", or leave it out of --payload.")
-      }
+      guard total <= HNSWIndex.payloadBytesMax else { throw SourceError.payloadTooLong(id, name) }
       guard length >= 0 else {
         values.append(nil)
         continue
@@ -328,40 +322,19 @@ package struct BinaryCopyDecoder: Sendable {
     offset += 4
     guard length >= 0 else {
       guard length == -1 else { throw malformed("a field has the length \(length)") }
-      throw SourceError(
-        .nullKey,
-        "Key column \(column + 1) is NULL in a row: a key needs columns that are NOT NULL. "
-          + "Choose other key columns, or leave such rows out with a condition.")
+      throw SourceError.nullKey(column: column)
     }
     let type = layout.keyTypes[column]
-    let isExpected =
-      switch type {
-      case .smallint: length == 2
-      case .integer: length == 4
-      case .bigint: length == 8
-      case .uuid: length == 16
-      case .text: length <= RecordID.encodedBytesMax - 3
-      }
-    guard isExpected else {
-      if type == .text { throw keyTooLong() }
+    guard type.canHave(byteCount: length) else {
+      if type == .text { throw SourceError.keyTooLong }
       throw malformed("key column \(column + 1), a \(type), has \(length) bytes")
     }
     guard bytes.count >= offset + length else { return incomplete(offset + length) }
     defer { offset += length }
-    switch type {
-    case .smallint: return .int64(Int64(bytes.bigEndian(at: offset, as: Int16.self)))
-    case .integer: return .int64(Int64(bytes.bigEndian(at: offset, as: Int32.self)))
-    case .bigint: return .int64(bytes.bigEndian(at: offset, as: Int64.self))
-    case .uuid:
-      return .uuid(
-        high: bytes.bigEndian(at: offset, as: UInt64.self), low: bytes.bigEndian(at: offset + 8, as: UInt64.self))
-    case .text:
-      let utf8 = UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + length)])
-      guard let text = String(validating: utf8, as: UTF8.self) else {
-        throw malformed("key column \(column + 1) is not UTF-8")
-      }
-      return .text(text)
+    guard let id = type.id(UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + length)])) else {
+      throw malformed("key column \(column + 1) is not UTF-8")
     }
+    return id
   }
 
   private mutating func incomplete<Value>(_ count: Int) -> Value? {
@@ -374,13 +347,6 @@ package struct BinaryCopyDecoder: Sendable {
       .malformedData,
       "The server's binary COPY cannot be read: \(what), after \(rowCount + nullVectorCount) rows. "
         + "Between Postgres and here something changes the bytes, or the server is no PostgreSQL.")
-  }
-
-  private func keyTooLong() -> SourceError {
-    SourceError(
-      .keyTooLong,
-      "A row's key is longer than \(RecordID.encodedBytesMax) bytes. Choose shorter key columns, or leave such rows out."
-    )
   }
 }
 

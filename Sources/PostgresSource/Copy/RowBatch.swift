@@ -9,6 +9,8 @@ public struct RowBatch: Sendable {
   public package(set) var ids: [RecordID] = []
   /// Row-major, without padding: row i is `vectors[i * dimension ..< (i + 1) * dimension]`.
   public package(set) var vectors: [Float] = []
+  /// For each row a hash of its vector's bytes as Postgres sent them; empty unless the reader was asked for it.
+  public package(set) var vectorHashes: [UInt64] = []
   /// For each row a value for each attribute of the source, in its order; empty when it has none.
   public package(set) var attributes: [[AttributeValue]] = []
   /// For each row the text of each column of payload, or nil for NULL; empty when the source has none.

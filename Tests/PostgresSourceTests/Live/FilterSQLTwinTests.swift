@@ -9,7 +9,7 @@ import VectorIndex
 @Suite(.serialized)
 struct FilterSQLTwinTests {
   /// A column of the table, and what of a random value fits into it.
-  private struct Column: Sendable {
+  struct Column: Sendable {
     var name: String
     var sql: String
     var type: AttributeType
@@ -24,7 +24,7 @@ struct FilterSQLTwinTests {
     }
   }
 
-  private static let columns: [Column] = [
+  static let columns: [Column] = [
     Column(name: "flag", sql: "boolean", type: .bool),
     Column(name: "small", sql: "smallint", type: .int64, fit: within(Int16.self)),
     Column(name: "whole", sql: "integer", type: .int64, fit: within(Int32.self)),
@@ -48,7 +48,7 @@ struct FilterSQLTwinTests {
     Column(name: "tags", sql: "tag[]", type: .keywordArray),
   ]
 
-  private static func literal(_ value: AttributeValue) -> String {
+  static func literal(_ value: AttributeValue) -> String {
     switch value {
     case .null: "NULL"
     case .bool(let bool): "\(bool)"

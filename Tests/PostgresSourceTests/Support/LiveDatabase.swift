@@ -25,11 +25,12 @@ struct LiveDatabase {
   }
 
   /// Runs `body` with a new database, which is dropped afterwards.
-  static func with(vectorExtension: Bool = true, _ body: (LiveDatabase) throws -> Void) throws {
+  /// - made: what CREATE DATABASE says of it.
+  static func with(vectorExtension: Bool = true, made: String = "", _ body: (LiveDatabase) throws -> Void) throws {
     let server = try serverOptions()
     let name = "vizinho_test_" + UUID().uuidString.prefix(8).lowercased()
     let admin = try Connection(server, stop: StopFlag())
-    try admin.query("CREATE DATABASE \(name)")
+    try admin.query("CREATE DATABASE \(name) \(made)")
     defer { _ = try? admin.query("DROP DATABASE IF EXISTS \(name) WITH (FORCE)") }
     let database = LiveDatabase(options: server.setting("dbname", to: name), name: name)
     if vectorExtension { try database.run("CREATE EXTENSION vector") }
