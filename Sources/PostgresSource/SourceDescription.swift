@@ -18,6 +18,8 @@ public struct SourceDescription: Hashable, Sendable {
     public var column: AttributeColumn
     /// The source's column that it is read from.
     public var sourceColumn: String
+    /// Where in a jsonb column it stands; empty = it is the column itself.
+    package var path: [SourceAttribute.Step]
     package var field: AttributeField
     /// What stands for it in a SELECT.
     package var expression: String

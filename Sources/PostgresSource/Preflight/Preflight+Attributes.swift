@@ -50,7 +50,7 @@ extension Preflight {
       attributes.append(
         SourceDescription.Attribute(
           column: AttributeColumn(attribute.name, type, ordersBytewise: ordersBytewise),
-          sourceColumn: attribute.column, field: field,
+          sourceColumn: attribute.column, path: attribute.path, field: field,
           expression: AttributeSQL.expression(column: attribute.column, path: attribute.path, type: type)))
     }
     do throws(IndexError) {
