@@ -132,7 +132,8 @@ struct JSONPlaceTests {
       ("0." + zeros + "5", .float64(.leastNonzeroMagnitude)), ("-0." + zeros + "5", .float64(-.leastNonzeroMagnitude)),
       ("0." + zeros + "4999", .float64(0)), ("0." + zeros + "05", .float64(0)),
       ("0." + zeros.dropLast() + "01", .float64(0)),
-      ("0." + zeros.dropLast() + "09", .float64(1e-323)), ("0", .float64(0)), ("-0.000", .float64(0)),
+      ("0." + zeros.dropLast() + "09", .float64(2 * Double.leastNonzeroMagnitude)), ("0", .float64(0)),
+      ("-0.000", .float64(0)),
       ("0.1" + String(repeating: "0", count: 400) + "1", .float64(0.1)),
     ]
     for (document, expected) in cases { #expect(try value(document, [], .float64) == expected, "\(document)") }
