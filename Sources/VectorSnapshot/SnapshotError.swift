@@ -1,10 +1,10 @@
-// What can go wrong with snapshots in operation, as one value with a growable code.
+// What can go wrong with snapshots and journals in operation, as one value with a growable code.
 //
 // May use: nothing but the standard library and Glibc's error texts.
 
 import Glibc
 
-/// An error of a snapshot file, its folder or the data directory: which file, what was wrong, and what to do next.
+/// An error of a snapshot file, a journal, their folder or the data directory: which file, what was wrong, and what to do next.
 public struct SnapshotError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The kind of error. A struct, so that adding a code breaks no caller's `switch`.
   public struct Code: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
@@ -34,6 +34,8 @@ public struct SnapshotError: Error, Hashable, Sendable, CustomStringConvertible 
     public static let unexpectedMetadata = Code(rawValue: "unexpectedMetadata")
     /// The file is whole, but this program does not know what it holds, or its parts contradict each other.
     public static let unusable = Code(rawValue: "unusable")
+    /// A file could not be made durable, and what holds it takes nothing more until it is opened again.
+    public static let unsynchronized = Code(rawValue: "unsynchronized")
     /// What was to be written exceeds a limit of the format.
     public static let exceedsFormat = Code(rawValue: "exceedsFormat")
   }

@@ -4,10 +4,10 @@
 
 import Glibc
 
-/// The file that is being written.
+/// A file that is being written.
 struct OpenFile: Sendable {
-  fileprivate let number: Int32
-  fileprivate let fileSystem: FileSystem
+  let number: Int32
+  let fileSystem: FileSystem
 
   /// Writes all bytes at an offset. Any thread may write at any offset.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(SystemError) {

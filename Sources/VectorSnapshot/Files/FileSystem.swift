@@ -7,9 +7,15 @@ import Glibc
 struct FileSystem: Sendable {
   /// Creates or empties a file for writing; never follows a symbolic link.
   var create: @Sendable (_ path: String) throws(SystemError) -> Int32
+  /// Opens a file that exists for writing, and leaves what it holds; never follows a symbolic link.
+  var open: @Sendable (_ path: String) throws(SystemError) -> Int32
   /// Writes at an offset, possibly fewer bytes than given.
   var write: @Sendable (_ file: Int32, _ bytes: UnsafeRawBufferPointer, _ offset: Int) throws(SystemError) -> Int
+  /// Cuts the end of a file off.
+  var truncate: @Sendable (_ file: Int32, _ byteCount: Int) throws(SystemError) -> Void
   var synchronize: @Sendable (_ file: Int32) throws(SystemError) -> Void
+  /// As `synchronize`, without what reading the content does not need, such as times. The file's length is needed.
+  var synchronizeData: @Sendable (_ file: Int32) throws(SystemError) -> Void
   var close: @Sendable (_ file: Int32) throws(SystemError) -> Void
   var rename: @Sendable (_ from: String, _ to: String) throws(SystemError) -> Void
   var remove: @Sendable (_ path: String) throws(SystemError) -> Void
@@ -18,7 +24,12 @@ struct FileSystem: Sendable {
 
   static let posix = FileSystem(
     create: { path throws(SystemError) in
-      let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
+      let file = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
+      guard file >= 0 else { throw SystemError("open") }
+      return file
+    },
+    open: { path throws(SystemError) in
+      let file = Glibc.open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW)
       guard file >= 0 else { throw SystemError("open") }
       return file
     },
@@ -29,8 +40,14 @@ struct FileSystem: Sendable {
         guard errno == EINTR else { throw SystemError("pwrite") }
       }
     },
+    truncate: { file, byteCount throws(SystemError) in
+      guard ftruncate(file, off_t(byteCount)) == 0 else { throw SystemError("ftruncate") }
+    },
     synchronize: { file throws(SystemError) in
       guard fsync(file) == 0 else { throw SystemError("fsync") }
+    },
+    synchronizeData: { file throws(SystemError) in
+      guard fdatasync(file) == 0 else { throw SystemError("fdatasync") }
     },
     close: { file throws(SystemError) in
       // Linux frees the descriptor even when `close` is interrupted, and what matters is on disk by `fsync`.
@@ -43,7 +60,7 @@ struct FileSystem: Sendable {
       guard unlink(path) == 0 else { throw SystemError("unlink") }
     },
     synchronizeDirectory: { path throws(SystemError) in
-      let folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+      let folder = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
       guard folder >= 0 else { throw SystemError("open") }
       defer { Glibc.close(folder) }
       guard fsync(folder) == 0 else { throw SystemError("fsync of the folder") }
@@ -52,6 +69,12 @@ struct FileSystem: Sendable {
 }
 
 extension FileSystem {
+  /// Lets the system forget what it keeps of a file in memory, so that the next reader sees what the disk has. What is
+  /// not yet written stays. A system that does not care to is no error.
+  static func forget(_ file: Int32) {
+    _ = posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED)
+  }
+
   /// The bytes that this process may still write to the file system of `path`; 0 when that cannot be found out.
   static func freeBytes(at path: String) -> Int {
     var status = statvfs()
