@@ -16,6 +16,9 @@ struct FileSystem: Sendable {
   var synchronize: @Sendable (_ file: Int32) throws(SystemError) -> Void
   /// As `synchronize`, without what reading the content does not need, such as times. The file's length is needed.
   var synchronizeData: @Sendable (_ file: Int32) throws(SystemError) -> Void
+  /// Lets the system forget what it keeps of a file in memory, so that the next reader sees what the disk has. What is
+  /// not yet written stays. A system that does not care to is no error.
+  var forget: @Sendable (_ file: Int32) -> Void
   var close: @Sendable (_ file: Int32) throws(SystemError) -> Void
   var rename: @Sendable (_ from: String, _ to: String) throws(SystemError) -> Void
   var remove: @Sendable (_ path: String) throws(SystemError) -> Void
@@ -49,6 +52,9 @@ struct FileSystem: Sendable {
     synchronizeData: { file throws(SystemError) in
       guard fdatasync(file) == 0 else { throw SystemError("fdatasync") }
     },
+    forget: { file in
+      _ = posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED)
+    },
     close: { file throws(SystemError) in
       // Linux frees the descriptor even when `close` is interrupted, and what matters is on disk by `fsync`.
       guard Glibc.close(file) == 0 || errno == EINTR else { throw SystemError("close") }
@@ -69,12 +75,6 @@ struct FileSystem: Sendable {
 }
 
 extension FileSystem {
-  /// Lets the system forget what it keeps of a file in memory, so that the next reader sees what the disk has. What is
-  /// not yet written stays. A system that does not care to is no error.
-  static func forget(_ file: Int32) {
-    _ = posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED)
-  }
-
   /// The bytes that this process may still write to the file system of `path`; 0 when that cannot be found out.
   static func freeBytes(at path: String) -> Int {
     var status = statvfs()

@@ -55,7 +55,7 @@ struct JournalOpening: Sendable {
       // still show as written: forgotten and read again, it is what the disk has.
       if let writer {
         try folder.synchronize(writer, path)
-        FileSystem.forget(writer)
+        folder.fileSystem.forget(writer)
       }
       let file: FileDescriptor
       let isBegun: Bool

@@ -38,7 +38,8 @@ extension Journal {
     var reader = JournalSegmentReader(
       file, position: header.position, offset: max(part.offset, JournalFormat.segmentHeaderBytes), limit: part.limit,
       previousChecksum: isWhole ? headerChecksum : nil, seed: JournalFormat.seed(identity: identity))
-    while true {
+    // What lies behind the end is not even looked at: it may be dropped just now.
+    while header.position + UInt64(reader.offset) < part.end {
       let step: JournalSegmentReader.Step
       do throws(SystemError) { step = try reader.next() } catch { throw context.system(error) }
       switch step {
@@ -50,9 +51,9 @@ extension Journal {
           range: JournalPosition(range.lowerBound)..<JournalPosition(range.upperBound), opensSegment: header.isOpening)
         position = record.range.upperBound
         guard body(record, bytes.bytes) else { return false }
-        if range.upperBound >= part.end { return true }
       }
     }
+    return true
   }
 
   /// What is to be read of each segment.

@@ -10,7 +10,13 @@ import Synchronization
 /// When all that follow fail too, the folder is left as a process that was killed at that call leaves it: nothing is
 /// cleaned up.
 final class FaultyFileSystem: Sendable {
-  enum Call: CaseIterable, Sendable { case create, write, synchronize, close, rename, remove, synchronizeDirectory }
+  enum Call: CaseIterable, Sendable {
+    case create, write, synchronize, close, rename, remove, synchronizeDirectory
+    /// What a journal does besides.
+    case open, truncate, synchronizeData
+
+    static let ofPublication: [Call] = [.create, .write, .synchronize, .close, .rename, .synchronizeDirectory]
+  }
 
   struct Fault: Sendable {
     /// Only calls of this kind count; nil for all.
@@ -24,7 +30,13 @@ final class FaultyFileSystem: Sendable {
   private let fault: Fault?
   private let seen = Mutex(0)
 
-  init(_ fault: Fault? = nil) { self.fault = fault }
+  /// What does the calls that do not fail.
+  private let base: FileSystem
+
+  init(_ fault: Fault? = nil, base: FileSystem = .posix) {
+    self.fault = fault
+    self.base = base
+  }
 
   /// How many calls counted.
   var count: Int { seen.withLock { $0 } }
@@ -41,43 +53,56 @@ final class FaultyFileSystem: Sendable {
   }
 
   var fileSystem: FileSystem {
-    let posix = FileSystem.posix
+    let base = base
     return FileSystem(
       create: { path throws(SystemError) in
         try self.check(.create)
-        return try posix.create(path)
+        return try base.create(path)
+      },
+      open: { path throws(SystemError) in
+        try self.check(.open)
+        return try base.open(path)
       },
       write: { file, bytes, offset throws(SystemError) in
         do throws(SystemError) {
           try self.check(.write)
         } catch {
           // What was underway has reached the disk in part.
-          _ = try? posix.write(file, UnsafeRawBufferPointer(rebasing: bytes[0..<(bytes.count / 2)]), offset)
+          _ = try? base.write(file, UnsafeRawBufferPointer(rebasing: bytes[0..<(bytes.count / 2)]), offset)
           throw error
         }
         // A short write is no error: the caller goes on from there.
-        return try posix.write(file, UnsafeRawBufferPointer(rebasing: bytes[0..<min(bytes.count, 1_000)]), offset)
+        return try base.write(file, UnsafeRawBufferPointer(rebasing: bytes[0..<min(bytes.count, 1_000)]), offset)
+      },
+      truncate: { file, byteCount throws(SystemError) in
+        try self.check(.truncate)
+        try base.truncate(file, byteCount)
       },
       synchronize: { file throws(SystemError) in
         try self.check(.synchronize)
-        try posix.synchronize(file)
+        try base.synchronize(file)
       },
+      synchronizeData: { file throws(SystemError) in
+        try self.check(.synchronizeData)
+        try base.synchronizeData(file)
+      },
+      forget: base.forget,
       close: { file throws(SystemError) in
         // The descriptor is gone in any case, as it is with the process.
-        try posix.close(file)
+        try base.close(file)
         try self.check(.close)
       },
       rename: { from, to throws(SystemError) in
         try self.check(.rename)
-        try posix.rename(from, to)
+        try base.rename(from, to)
       },
       remove: { path throws(SystemError) in
         try self.check(.remove)
-        try posix.remove(path)
+        try base.remove(path)
       },
       synchronizeDirectory: { path throws(SystemError) in
         try self.check(.synchronizeDirectory)
-        try posix.synchronizeDirectory(path)
+        try base.synchronizeDirectory(path)
       })
   }
 }
