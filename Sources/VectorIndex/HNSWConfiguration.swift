@@ -32,6 +32,8 @@ public struct HNSWConfiguration: Hashable, Sendable {
   public var attributes: AttributeSchema
   /// The columns of text that rows bring back with a hit and no filter asks for, at most 64, each under a name of 1 to 63 bytes.
   public var payload: [String] = []
+  /// Whether each row has a ``RowStamp``, which takes 16 bytes.
+  public var keepsStamps = false
 
   public init(
     dimension: Int, metric: Metric, recordIDKind: RecordIDKind = .int64, storage: VectorStorage? = nil,

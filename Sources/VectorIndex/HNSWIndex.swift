@@ -7,7 +7,7 @@
 //     Distance/    what "near" means, and the kernels that compute it
 //     Graph/       who is linked to whom, and how one writer changes what readers walk
 //     Search/      the hot loop (Algorithms 2 and 5) and what it writes
-//     Build/       insertion (Algorithm 1), neighbour selection (Algorithm 4), bulk build, removal and repair
+//     Build/       insertion (Algorithm 1), neighbour selection (Algorithm 4), bulk build, changes, removal and repair
 //     Attributes/  what rows say beside their vectors, by column
 //     Payload/     what rows bring back with a hit, compressed
 //     Filters/     conditions on that: their text, what they mean, and which rows meet them
@@ -22,7 +22,7 @@
 
 import Synchronization
 
-/// A vector index in memory: insert, upsert, remove, search.
+/// A vector index in memory: insert, upsert, remove, apply, search.
 ///
 /// Any number of threads may search, each with its own ``SearchScratch``, while one thread changes the index; changes from
 /// several threads wait for each other.
@@ -37,6 +37,8 @@ public final class HNSWIndex: @unchecked Sendable {
   let attributes: AttributeStore?
   /// nil when the rows have none.
   let payload: PayloadStore?
+  /// nil when the rows have none.
+  let stamps: StampStore?
   let traversal: Traversal
   /// Nodes that some reader may meet and not see: staged ones that are linked already, and retired ones.
   let hiddenNodes = Atomic<Int>(0)
@@ -55,7 +57,7 @@ public final class HNSWIndex: @unchecked Sendable {
   /// Who links the tail's rows; where there is none, whoever changes a row does.
   let maintainer = Maintainer()
 
-  /// What belongs to the one who changes rows. Never held for longer than a row takes to be written.
+  /// What belongs to the one who changes rows. Never held for longer than the rows of one change take to be written.
   struct RowChanges {
     /// Rows that are written but not born.
     var staged: [UInt32] = []
@@ -63,7 +65,7 @@ public final class HNSWIndex: @unchecked Sendable {
     var retired: [UInt32] = []
     /// Changes since the graph was last mended.
     var count = 0
-    /// Slots that no edge leads to since a version.
+    /// Slots that no edge leads to since a version; versions ascend.
     var unlinked: [(slots: [UInt32], version: UInt64)] = []
   }
 
@@ -102,6 +104,7 @@ public final class HNSWIndex: @unchecked Sendable {
     payload =
       configuration.payload.isEmpty
       ? nil : try PayloadStore(columns: configuration.payload.count, codec: payloadCodec, slots: store.memory)
+    stamps = configuration.keepsStamps ? try StampStore(slots: store.memory) : nil
     traversal = Traversal(graph: graph, store: store, scorer: store.walking)
   }
 

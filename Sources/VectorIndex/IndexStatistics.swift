@@ -16,7 +16,7 @@ public struct IndexStatistics: Hashable, Sendable {
   public var freeSlots: Int
   /// The highest layer of the graph; −1 when it is empty.
   public var topLayer: Int
-  /// Memory committed to the rows in all their representations, their sides and lifetimes.
+  /// Memory committed to the rows in all their representations, their sides, lifetimes and stamps.
   public var vectorBytes: Int
   /// Memory committed to the links, and to the list of rows that are not linked.
   public var linkBytes: Int
@@ -41,7 +41,8 @@ extension HNSWIndex {
     withRows { rows in
       IndexStatistics(
         rows: count, retiredRows: rows.retired.count, tailRows: tailCount, freeSlots: store.freeSlotCount,
-        topLayer: graph.entryPoint()?.layer ?? -1, vectorBytes: store.rowBytes, linkBytes: graph.bytes + tail.bytes,
+        topLayer: graph.entryPoint()?.layer ?? -1, vectorBytes: store.rowBytes + (stamps?.bytes ?? 0),
+        linkBytes: graph.bytes + tail.bytes,
         idBytes: store.idBytes, attributeBytes: attributes?.bytes ?? 0,
         payloadBytes: payload?.bytes ?? 0, kernels: store.kernelsName,
         calibration: calibration(),

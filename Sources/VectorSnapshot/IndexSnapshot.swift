@@ -113,6 +113,8 @@ public enum IndexSnapshot {
     configuration.rotates = try rotates(file, storage)
     configuration.attributes = try attributes(.attributes, of: file)
     configuration.payload = try attributes(.payload, of: file).columns.map(\.name)
+    // Files from before there were stamps have none.
+    configuration.keepsStamps = try file.optional(.stamps) ?? false
     if let target = try file.optional(.recallTarget) { configuration.recallTarget = Float(target) }
     do throws(IndexError) {
       try configuration.validate()
@@ -174,6 +176,7 @@ public enum IndexSnapshot {
     metadata[.rotation] = configuration.rotationVersion
     metadata[.attributes] = configuration.attributes.isEmpty ? nil : configuration.attributes.encoded()
     metadata[.payload] = configuration.payloadSchema?.encoded()
+    metadata[.stamps] = configuration.keepsStamps ? true : nil
     metadata[.metric] = configuration.metric.name
     metadata[.recordIDKind] = UInt64(configuration.recordIDKind.rawValue)
     metadata[.dimension] = UInt64(configuration.dimension)
@@ -214,6 +217,10 @@ extension SnapshotMetadataKey where Value == String {
   static let writer = Self("writer")
   static let storage = Self("storage")
   static let metric = Self("metric")
+}
+
+extension SnapshotMetadataKey where Value == Bool {
+  static let stamps = Self("stamps")
 }
 
 extension SnapshotMetadataKey where Value == Double {

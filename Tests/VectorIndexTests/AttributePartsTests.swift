@@ -212,13 +212,13 @@ import Testing
   @Test func partsAreNumberedForGood() {
     let numbered: [(IndexPart, UInt32)] = [
       (.vectors, 1), (.groundLinks, 2), (.layers, 3), (.upperLinks, 4), (.ids, 5), (.sides, 6), (.payloadEntries, 7),
-      (.payloadBlocks, 8),
+      (.payloadBlocks, 8), (.stamps, 9),
       (.attribute(.cells, column: 0), 256), (.attribute(.nulls, column: 0), 257),
       (.attribute(.wordLengths, column: 0), 258), (.attribute(.words, column: 0), 259),
       (.attribute(.elements, column: 2), 256 + 32 + 4), (.attribute(.elements, column: 63), 256 + 63 * 16 + 4),
     ]
     for (part, number) in numbered { #expect(part.rawValue == number && IndexPart(rawValue: number) == part) }
-    for number: UInt32 in [0, 9, 255, 256 + 5, 256 + 64 * 16, .max] { #expect(IndexPart(rawValue: number) == nil) }
+    for number: UInt32 in [0, 10, 255, 256 + 5, 256 + 64 * 16, .max] { #expect(IndexPart(rawValue: number) == nil) }
   }
 
   // MARK: The schema

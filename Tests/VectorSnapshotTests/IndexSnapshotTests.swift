@@ -1,6 +1,7 @@
 // An index in a snapshot: what comes back is what went in, an old file still loads, and what is not an index is refused.
 
 import Foundation
+import TestSupport
 import Testing
 import VectorIndex
 
@@ -144,6 +145,8 @@ import VectorIndex
     [n % 11 == 0 ? nil : "título \(n)", n % 13 == 0 ? nil : String(repeating: "a body ", count: n == 31 ? 5_000 : n)]
   }
 
+  private static func stamp(_ n: Int) -> RowStamp { RowStamp(vector: UInt64(n) << 40 | 1, row: ~UInt64(n)) }
+
   private static func schema() throws -> AttributeSchema {
     try AttributeSchema(
       AttributeType.allCases.map { AttributeColumn("a \($0.name)", $0, ordersBytewise: $0 == .keyword) })
@@ -154,11 +157,12 @@ import VectorIndex
       dimension: 5, metric: .l2, recordIDKind: .text, storage: .f32, connectivity: 3, constructionEffort: 12,
       searchEffort: 9, seed: 4, attributes: Self.schema())
     configuration.payload = ["title", "body"]
+    configuration.keepsStamps = true
     let index = try HNSWIndex(configuration: configuration, payloadCodec: LZ4PayloadCodec())
     _ = try (0..<90).flatMap(Self.vector).withUnsafeBufferPointer {
       try index.stage(
         (0..<90).map { .text("row \($0)") }, $0, attributes: (0..<90).map(Self.values),
-        payload: (0..<90).map(Self.payload))
+        payload: (0..<90).map(Self.payload), stamps: (0..<90).map(Self.stamp))
     }
     try index.linkStaged(threads: 1, calibrates: false)
     for n in stride(from: 0, to: 90, by: 3) { index.remove(.text("row \(n)")) }
@@ -200,6 +204,36 @@ import VectorIndex
     try expectRows(copy)
     try expectAttributes(index)
     try expectAttributes(copy)
+    expectStamps(copy)
+    #expect(file.metadata[.stamps] == true)
+    #expect(try save(try makeIndex()).metadata[.stamps] == nil)
+  }
+
+  private func expectStamps(_ index: HNSWIndex) {
+    for n in 0..<90 {
+      #expect(index.stamp(of: .text("row \(n)")) == (n % 3 == 0 ? nil : Self.stamp(n)), "row \(n)")
+    }
+  }
+
+  /// Random transactions, saved and loaded again and again: rows, what they have and what they can be found by stay what they are.
+  @Test func transactionsComeBack() throws {
+    var random = SeededRandom(seed: 12)
+    var configuration = HNSWConfiguration(
+      dimension: 6, metric: .l2, recordIDKind: .uuid, storage: .f32, connectivity: 5, constructionEffort: 30,
+      attributes: RowModel.schema)
+    configuration.payload = RowModel.payload
+    configuration.keepsStamps = true
+    var index = try HNSWIndex(configuration: configuration, payloadCodec: LZ4PayloadCodec())
+    var model = RowModel(configuration, ids: 700)
+    for round in 0..<12 {
+      let removesAll = round == 7
+      let changes = model.changes(300, removingAllFirst: removesAll, growing: round % 3 == 0, &random)
+      try index.apply(changes, removingAllFirst: removesAll)
+      model.apply(changes, removingAllFirst: removesAll)
+      index = try IndexSnapshot.load(try save(index), threads: 2).index
+      #expect(index.configuration == configuration)
+      #expect(try model.faults(of: index, &random) == [], "round \(round)")
+    }
   }
 
   /// Written by the first release that knew attributes and payload; its bytes are never made again.
@@ -211,6 +245,20 @@ import VectorIndex
     #expect(found == origin)
     try expectRows(index)
     try expectAttributes(index)
+    // There were no stamps then.
+    #expect(!index.configuration.keepsStamps && index.stamp(of: .text("row 1")) == nil)
+  }
+
+  /// Written by the first release that knew stamps; its bytes are never made again.
+  @Test func version2WithStampsLoads() throws {
+    let golden = URL(filePath: #filePath).deletingLastPathComponent()
+      .appending(path: "Golden/index-version-2-stamps.vzs")
+    let (index, found) = try IndexSnapshot.load(
+      SnapshotFile(path: golden.path(percentEncoded: false)), threads: 1)
+    #expect(found == origin)
+    try expectRows(index)
+    try expectAttributes(index)
+    expectStamps(index)
   }
 
   /// A list of attributes, or sections, that no program writes: refused by name, and never taken for rows without attributes.
@@ -234,6 +282,9 @@ import VectorIndex
       #expect(try code({ $0[.attributes] = damage }) == .unusable)
     }
     #expect(try code({ $0[SnapshotMetadataKey<String>("attributes")] = "none" }) == .unexpectedMetadata)
+    // Without the entry, the section is one that nobody looks at.
+    #expect(try code({ $0[.stamps] = nil }) == nil && code({ $0[.stamps] = false }) == nil)
+    #expect(try code({ $0[SnapshotMetadataKey<String>("stamps")] = "yes" }) == .unexpectedMetadata)
     // Payload of other columns than its rows have.
     for damage: [UInt8] in [[], schema, [1, 0, 1, 0, 6, 0, 1, 0, 0x61]] {
       #expect(try code({ $0[.payload] = damage }) == .unusable)

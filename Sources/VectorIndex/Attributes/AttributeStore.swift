@@ -30,6 +30,8 @@ final class AttributeStore: @unchecked Sendable {
   /// Rows that an update has replaced, until no reader can be on them.
   private var replaced: [(row: UInt32, slot: UInt32, version: UInt64)] = []
   private var replacedOfSlot: [UInt32: Int] = [:]
+  /// Slots that stand in the lists of values that they are about to have.
+  private var announced: Set<UInt32> = []
 
   static let rowOfNulls: UInt32 = 0
   static let blockSlots = 64
@@ -119,6 +121,13 @@ extension AttributeStore {
   /// - isLast: whether no slot above it was ever used.
   /// - Throws: `outOfMemory`; the slot has the row that it had, and the new one is taken back.
   func bind(_ slot: UInt32, to row: UInt32, isLast: Bool) throws(IndexError) {
+    try list(slot, row)
+    settle(slot, row, isLast: isLast)
+  }
+
+  /// Makes a row's values lead to a slot.
+  /// - Throws: `outOfMemory`; the row is taken back.
+  private func list(_ slot: UInt32, _ row: UInt32) throws(IndexError) {
     let old = self.row(of: slot)
     do throws(IndexError) {
       // In the lists first: a reader that finds the slot there looks at the row that it has by then.
@@ -134,6 +143,11 @@ extension AttributeStore {
       frees.seal()
       throw error
     }
+    frees.seal()
+  }
+
+  /// Binds a slot to a row whose values lead to it.
+  private func settle(_ slot: UInt32, _ row: UInt32, isLast: Bool) {
     // Before the binding: whoever sees the block as it was finds the row that the slot had.
     let cell = blockCell(Int(slot) / Self.blockSlots)
     let lane = slot % UInt32(Self.blockSlots)
@@ -144,24 +158,40 @@ extension AttributeStore {
       if first != 0, row != first + lane { cell[0].store(0, ordering: .releasing) }
     }
     bindings[Int(slot)].store(row, ordering: .releasing)
-    frees.seal()
   }
 
-  /// Gives a slot that readers may see a new row in the place of the one it has, and publishes that.
-  func rebind(_ slot: UInt32, to row: UInt32) throws(IndexError) {
-    let old = self.row(of: slot)
-    try bind(slot, to: row, isLast: false)
-    let version = pins.current + 1
-    pins.publish(version)
-    if old != Self.rowOfNulls {
+  /// Makes a row's values lead to a slot that readers may see and that will get the row by ``rebind(_:at:)``, or by ``withdraw(_:)``
+  /// will not. Whoever is led there meanwhile finds the row that the slot has.
+  /// - Throws: `outOfMemory`; the row is taken back.
+  func announce(_ slot: UInt32, _ row: UInt32) throws(IndexError) {
+    try list(slot, row)
+    announced.insert(slot)
+  }
+
+  /// Gives slots the rows that were announced, in the place of those they have, from version `version` on, which is published next.
+  /// Readers that are at work may see them before.
+  func rebind(_ changes: [(slot: UInt32, row: UInt32)], at version: UInt64) {
+    for (slot, row) in changes {
+      let old = self.row(of: slot)
+      settle(slot, row, isLast: false)
+      guard old != Self.rowOfNulls else { continue }
       replaced.append((old, slot, version))
       replacedOfSlot[slot, default: 0] += 1
     }
+    announced.removeAll(keepingCapacity: true)
   }
 
-  /// Whether a list of `key` must keep a slot: it has the value, or had it when some reader began.
+  /// Takes back the rows that were announced.
+  func withdraw(_ changes: [(slot: UInt32, row: UInt32)]) {
+    announced.removeAll(keepingCapacity: true)
+    for (slot, row) in changes { takeBack(row, of: slot) }
+    frees.seal()
+  }
+
+  /// Whether a list of `key` must keep a slot: it has the value, had it when some reader began, or is about to have it.
   private func keeps(_ slot: UInt32, _ key: UInt64, _ column: AttributeCells) -> Bool {
     column.hasKey(key, row(of: slot)) || (!replacedOfSlot.isEmpty && replacedOfSlot[slot] != nil)
+      || (!announced.isEmpty && announced.contains(slot))
   }
 
   /// Takes the rows of slots back that no reader can see, and wipes them.

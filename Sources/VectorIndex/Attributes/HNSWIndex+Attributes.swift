@@ -10,8 +10,7 @@ extension HNSWIndex {
   public func insert(
     _ id: RecordID, _ vector: [Float], attributes values: [AttributeValue]
   ) throws(IndexError) {
-    try configuration.attributes.check(values)
-    try change(id, vector, values, replaces: false)
+    try change([RowChange(id, .write(vector: vector, attributes: values))], replaces: false)
   }
 
   /// Adds a row with its attributes, or replaces both of the row of that id: a search sees the old ones or the new.
@@ -21,19 +20,7 @@ extension HNSWIndex {
   public func upsert(
     _ id: RecordID, _ vector: [Float], attributes values: [AttributeValue]
   ) throws(IndexError) {
-    try configuration.attributes.check(values)
-    try change(id, vector, values, replaces: true)
-  }
-
-  /// Writes rows with their attributes that searches do not find yet; as ``stage(_:_:)``.
-  ///
-  /// - attributes: `[ids.count]`, for each row a value for each column.
-  /// - Throws: as ``stage(_:_:)``, and `attributeMismatch`, before anything is staged.
-  public func stage(
-    _ ids: [RecordID], _ vectors: UnsafeBufferPointer<Float>, attributes values: [[AttributeValue]]
-  ) throws(IndexError) -> [Int] {
-    try check(ids, values)
-    return try stage(ids, vectors, attributes: values, made: nil)
+    try change([RowChange(id, .write(vector: vector, attributes: values))])
   }
 
   /// Checks the attributes of some rows.
@@ -54,20 +41,17 @@ extension HNSWIndex {
   /// one that is at work already may see either.
   ///
   /// - Returns: false when there is no such row.
-  /// - Throws: `attributeMismatch`, `recordIDMismatch`, `outOfMemory`; the row has what it had then.
+  /// - Throws: `attributeMismatch`, `recordIDMismatch`, `outOfMemory`; the row has what it had then. `duplicateRecord` where it is staged
+  ///   and not linked.
   /// - Complexity: O(columns), and what follows when lists are made anew.
   @discardableResult
   public func updateAttributes(of id: RecordID, _ values: [AttributeValue]) throws(IndexError) -> Bool {
-    try check(id)
-    try configuration.attributes.check(values)
-    return try changeRows { rows throws(IndexError) in
-      guard let slot = store.table.slot(of: id) else { return false }
-      guard let attributes else { return true }
-      // Rows are often written again as they are, and rows that follow each other are read faster than those that were moved.
-      if attributes.values(of: slot) == values { return true }
-      reclaim(&rows)
-      try attributes.rebind(slot, to: try attributes.write(values))
+    do throws(IndexError) {
+      try change([RowChange(id, .write(vector: nil, attributes: values))])
       return true
+    } catch {
+      guard error.code == .unknownRecord else { throw error }
+      return false
     }
   }
 
@@ -76,14 +60,16 @@ extension HNSWIndex {
     withCurrentSlot(of: id) { slot in attributes?.values(of: slot) ?? [] }
   }
 
-  /// Writes a row into a slot, staged, its attributes with it and the payload of the row that it replaces; or changes nothing.
+  /// Writes a row into a slot, staged, its attributes and its stamp with it and the payload of the row that it replaces; or changes
+  /// nothing.
   /// - values: nil for those of the row that it replaces, or NULLs.
   func stageRow(
     _ id: RecordID, _ vector: UnsafeBufferPointer<Float>, inverseLength: Float, _ values: [AttributeValue]?,
-    previous: UInt32?
+    stamp: RowStamp, previous: UInt32?
   ) throws(IndexError) -> UInt32 {
     let slot = try stageAttributedRow(id, vector, inverseLength: inverseLength, values, previous: previous)
     if let payload, let previous { payload.bind(slot, to: payload.entry(of: previous)) }
+    stamps?.set(slot, to: stamp)
     return slot
   }
 

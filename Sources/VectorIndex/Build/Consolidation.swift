@@ -56,11 +56,16 @@ extension HNSWIndex {
     withRows { rows in
       let version = store.pins.current + 1
       store.pins.publish(version)
-      rows.unlinked.append((retired, version))
+      for first in stride(from: 0, to: retired.count, by: Self.slotsReclaimedAtOnce) {
+        rows.unlinked.append((Array(retired[first...].prefix(Self.slotsReclaimedAtOnce)), version))
+      }
       hiddenNodes.subtract(retired.count, ordering: .releasing)
-      reclaim(&rows)
     }
+    while withRows({ reclaim(&$0) }) {}
   }
+
+  /// Wiping a row costs about what writing one does, and changes wait for it: a million of them are given back bit by bit.
+  private static let slotsReclaimedAtOnce = 4_096
 
   /// Replaces edges to retired nodes by edges to those nodes' neighbours.
   ///
@@ -142,19 +147,26 @@ extension HNSWIndex {
     graph.entry.store(best.map { Graph.pack(entry: $0.slot, layer: $0.layer) } ?? .max, ordering: .releasing)
   }
 
-  /// Gives slots back that were unlinked before the oldest pinned version.
-  func reclaim(_ rows: inout RowChanges) {
+  /// Gives slots back that were unlinked before the oldest pinned version: as many as are wanted, if there are so many, and a few more.
+  /// - Returns: whether there are others that could be given back.
+  @discardableResult
+  func reclaim(_ rows: inout RowChanges, wanted: Int = 1) -> Bool {
     store.freeOutgrownTables()
     attributes?.reclaim()
-    guard !rows.unlinked.isEmpty else { return }
+    guard !rows.unlinked.isEmpty else { return false }
     let oldest = store.pins.oldest()
-    rows.unlinked.removeAll { unlinked in
-      guard oldest >= unlinked.version else { return false }
+    var count = 0
+    // Versions ascend.
+    while let unlinked = rows.unlinked.first, oldest >= unlinked.version {
+      if count >= wanted { return true }
+      rows.unlinked.removeFirst()
+      count += unlinked.slots.count
       for slot in unlinked.slots where graph.layer(of: slot) >= 0 { graph.removeNode(slot) }
       attributes?.release(unlinked.slots)
       payload?.release(unlinked.slots)
+      stamps?.release(unlinked.slots)
       store.free(unlinked.slots)
-      return true
     }
+    return false
   }
 }

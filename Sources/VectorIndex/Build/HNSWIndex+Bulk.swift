@@ -10,18 +10,16 @@ extension HNSWIndex {
   /// Safe to call from several threads; they wait for each other only while the vectors are copied.
   ///
   /// - vectors: `[ids.count][dimension]`, row-major.
+  /// - attributes: `[ids.count]`, for each row a value for each column of the configuration's schema; nil for NULLs.
+  /// - payload: `[ids.count]`, for each row a text or nil for each column of the configuration's; nil for nothing. Rows that come
+  ///   together lie in blocks together.
+  /// - stamps: `[ids.count]`, kept where the configuration says so; nil for unknown ones.
   /// - Returns: the positions of rows that were left out because they are zero and the metric is cosine (pgvector's rule).
-  /// - Throws: `duplicateRecord`, `dimensionMismatch`, `notFinite`, `recordIDMismatch`, `outOfMemory`. Rows before the
-  ///   offending one are staged.
-  public func stage(_ ids: [RecordID], _ vectors: UnsafeBufferPointer<Float>) throws(IndexError) -> [Int] {
-    try stage(ids, vectors, attributes: nil, made: nil)
-  }
-
-  /// - values: each row's attributes, checked; nil for NULLs.
-  /// - made: their payload; nil for none.
-  func stage(
-    _ ids: [RecordID], _ vectors: UnsafeBufferPointer<Float>, attributes values: [[AttributeValue]]?,
-    made: PayloadStore.Made?
+  /// - Throws: `dimensionMismatch`, `notFinite`, `recordIDMismatch`, `attributeMismatch` and `payloadMismatch`, before anything is staged;
+  ///   `duplicateRecord` and `outOfMemory`, when rows before the offending one are staged.
+  public func stage(
+    _ ids: [RecordID], _ vectors: UnsafeBufferPointer<Float>, attributes: [[AttributeValue]]? = nil,
+    payload rows: [[String?]]? = nil, stamps: [RowStamp]? = nil
   ) throws(IndexError) -> [Int] {
     let dimension = configuration.dimension
     guard vectors.count == ids.count * dimension else {
@@ -29,7 +27,10 @@ extension HNSWIndex {
         .dimensionMismatch,
         "\(ids.count) rows of \(dimension) dimensions are \(ids.count * dimension) floats, not \(vectors.count)")
     }
-    // Checked before the lock is taken, so that loading threads do this part side by side.
+    precondition(stamps.map { $0.count == ids.count } ?? true, "there is a stamp for each row")
+    // Checked and compressed before the lock is taken, so that loading threads do this part side by side.
+    if let attributes { try check(ids, attributes) }
+    if let rows { try check(ids, payload: rows) }
     var inverseLengths: [Float?] = []
     inverseLengths.reserveCapacity(ids.count)
     for i in ids.indices {
@@ -43,15 +44,17 @@ extension HNSWIndex {
         throw IndexError(error.code, "row \(ids[i]): \(error.message)")
       }
     }
+    let made = rows.flatMap { rows in payload.map { PayloadStore.make(rows, codec: $0.codec) } }
     try changeRows { rows throws(IndexError) in
-      reclaim(&rows)
+      reclaim(&rows, wanted: ids.count)
       try store.reserve(ids.count, newIDs: ids.count)
       let blocks = try made.flatMap { made throws(IndexError) in try payload?.write(made.blocks) }
       for (i, id) in ids.enumerated() {
         guard let inverseLength = inverseLengths[i] else { continue }
         guard store.table.slot(of: id) == nil else { throw duplicate(id) }
         let row = UnsafeBufferPointer(rebasing: vectors[(i * dimension)..<((i + 1) * dimension)])
-        let slot = try stageRow(id, row, inverseLength: inverseLength, values?[i], previous: nil)
+        let slot = try stageRow(
+          id, row, inverseLength: inverseLength, attributes?[i], stamp: stamps?[i] ?? .unknown, previous: nil)
         if let blocks, let place = made?.places[i] {
           payload?.bind(slot, to: PayloadStore.entry(offset: blocks[place.block], row: place.row))
         }
@@ -90,6 +93,7 @@ extension HNSWIndex {
         return rows.staged
       }
       guard !staged.isEmpty else { return 0 }
+      if mostNodesLeave { consolidate(&linking) }
       hiddenNodes.add(staged.count, ordering: .releasing)
       defer { hiddenNodes.subtract(staged.count, ordering: .releasing) }
       try BulkLinker(
@@ -99,6 +103,7 @@ extension HNSWIndex {
       withRows { _ in
         let version = store.pins.current + 1
         for slot in staged { store.bear(slot, at: version) }
+        store.liveCount.add(staged.count, ordering: .relaxed)
         store.pins.publish(version)
       }
       tieInUnreachable(linking.scratch(store))
@@ -115,10 +120,9 @@ extension HNSWIndex {
       tail.rewindIfEmpty()
       try tail.reserve(rows.staged.count)
       let version = store.pins.current + 1
-      for slot in rows.staged {
-        store.bear(slot, at: version)
-        tail.append(slot)
-      }
+      for slot in rows.staged { store.bear(slot, at: version) }
+      store.liveCount.add(rows.staged.count, ordering: .relaxed)
+      tail.append(rows.staged)
       rows.count += rows.staged.count
       rows.staged = []
       store.pins.publish(version)

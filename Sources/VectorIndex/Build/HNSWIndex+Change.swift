@@ -1,6 +1,6 @@
-// Changing the index a row at a time: insert, upsert, remove.
+// Changing the index, a row or a transaction at a time: insert, upsert, remove, apply.
 //
-// May use: VectorStore, Tail, Maintainer.
+// May use: PendingChange, Maintainer.
 
 import Synchronization
 
@@ -11,7 +11,7 @@ extension HNSWIndex {
   /// - Throws: `duplicateRecord`, `dimensionMismatch`, `notFinite`, `zeroVector`, `recordIDMismatch`, `outOfMemory`.
   /// - Complexity: O(dimension) where a ``Maintenance`` runs; else about one search with ef = the construction effort.
   public func insert(_ id: RecordID, _ vector: [Float]) throws(IndexError) {
-    try change(id, vector, nil, replaces: false)
+    try change([RowChange(id, .write(vector: vector))], replaces: false)
   }
 
   /// Adds a row, or replaces the vector of the row of that id. A search sees the old vector or the new one, never both and
@@ -19,39 +19,7 @@ extension HNSWIndex {
   ///
   /// - Throws: as ``insert(_:_:)``; `duplicateRecord` only where a row of that id is staged and not linked.
   public func upsert(_ id: RecordID, _ vector: [Float]) throws(IndexError) {
-    try change(id, vector, nil, replaces: true)
-  }
-
-  /// - values: the row's attributes, checked; nil for those of the row that it replaces, or NULLs.
-  func change(
-    _ id: RecordID, _ vector: [Float], _ values: [AttributeValue]?, replaces: Bool
-  ) throws(IndexError) {
-    try check(id)
-    let inverseLength = try vector.withUnsafeBufferPointer { buffer throws(IndexError) in try checked(buffer) }
-    try changeRows { rows throws(IndexError) in
-      let previous = store.table.slot(of: id)
-      if previous != nil, !replaces { throw duplicate(id) }
-      if let previous, store.isStaged(previous) {
-        throw IndexError(
-          .duplicateRecord, "the id \(id) is staged; link the staged rows before one of them is replaced")
-      }
-      reclaim(&rows)
-      tail.rewindIfEmpty()
-      try tail.reserve()
-      let slot = try vector.withUnsafeBufferPointer { buffer throws(IndexError) in
-        try stageRow(id, buffer, inverseLength: inverseLength, values, previous: previous)
-      }
-      // Nothing below fails.
-      let version = store.pins.current + 1
-      store.bear(slot, at: version)
-      if let previous { retire(previous, at: version, &rows) }
-      store.table.set(id, to: slot)
-      // In the tail before the version is published: whoever sees the version finds the row.
-      tail.append(slot)
-      store.pins.publish(version)
-      rows.count += 1
-    }
-    maintain()
+    try change([RowChange(id, .write(vector: vector))])
   }
 
   /// Removes a row. Searches that start after this returns do not find it.
@@ -68,21 +36,56 @@ extension HNSWIndex {
   func removeRow(_ id: RecordID) -> Bool {
     changeRows { rows in
       guard let slot = store.table.slot(of: id), store.isLive(slot) else { return false }
-      let version = store.pins.current + 1
-      retire(slot, at: version, &rows)
-      store.table.remove(id)
-      store.pins.publish(version)
-      rows.count += 1
+      var pending = PendingChange()
+      pending.leaving = [slot]
+      pending.removed = [id]
+      publish(pending, &rows)
       return true
     }
   }
 
-  private func retire(_ slot: UInt32, at version: UInt64, _ rows: inout RowChanges) {
-    let isNode = graph.layer(of: slot) >= 0
-    if isNode { hiddenNodes.add(1, ordering: .releasing) }
-    store.retire(slot, at: version)
-    // One that waits in the tail is nowhere else: whoever takes it out there gives its slot back.
-    if isNode { rows.retired.append(slot) }
+  /// Removes all rows, in one version.
+  ///
+  /// Rows that are staged and not linked stay staged. Slots are used again when the graph was mended.
+  /// - Complexity: O(slots).
+  public func removeAll() {
+    changeRows { rows in
+      var pending = PendingChange()
+      pending.removesAll = true
+      publish(pending, &rows)
+    }
+    maintain()
+  }
+
+  /// Applies the changes of one transaction: all of them become visible in one version, or nothing is changed.
+  ///
+  /// A search sees the rows before it or those after it, of all that is removed or has a vector: never a part. What is written without a
+  /// vector, attributes and payload, has no version. A search that starts after this returns sees it; one that is at work meanwhile may
+  /// see some rows as they were and others as they are, each of them whole. What reads one row by its id may know of the change an
+  /// instant before.
+  ///
+  /// - changes: one for each row. Until the graph is mended, rows that are replaced take their memory beside those that replace them.
+  /// - removingAllFirst: whether all rows go first, so that the changes meet none. Those that are staged and not linked stay staged.
+  /// - Throws: `duplicateRecord`, of an id that stands twice or is staged; `unknownRecord`, of one without a vector and without a row;
+  ///   `recordIDMismatch`, `dimensionMismatch`, `notFinite`, `zeroVector`, `attributeMismatch`, `payloadMismatch`, `outOfMemory`.
+  /// - Complexity: O(changes × dimension) where a ``Maintenance`` runs, and O(slots) if all rows go; else about a search for each row
+  ///   with a vector. Other changes wait; searches do not.
+  public func apply(_ changes: [RowChange], removingAllFirst: Bool = false) throws(IndexError) {
+    if changes.isEmpty, !removingAllFirst { return }
+    try change(changes, removesAll: removingAllFirst)
+  }
+
+  /// - replaces: whether rows may be there that are written.
+  func change(_ changes: [RowChange], replaces: Bool = true, removesAll: Bool = false) throws(IndexError) {
+    // Before the lock is taken, so that other changes do not wait for it.
+    let batch = try CheckedChanges(changes, of: self)
+    let changesGraph = try changeRows { rows throws(IndexError) in
+      reclaim(&rows, wanted: changes.count)
+      let pending = try prepare(batch, replaces: replaces, removesAll: removesAll, &rows)
+      publish(pending, &rows)
+      return pending.changesGraph
+    }
+    if changesGraph { maintain() }
   }
 
   /// Runs `body` as the one who changes rows, unless somebody wants no changes now.

@@ -27,6 +27,7 @@ extension HNSWIndex {
     let range = tail.range
     let taken = min(count, range.count)
     guard taken > 0 else { return false }
+    if mostNodesLeave { consolidate(&linking) }
     // What is removed from now on is retired as a node, and what was removed before is none.
     let (slots, dead) = withRows { _ in
       var slots: [UInt32] = []
@@ -70,6 +71,12 @@ extension HNSWIndex {
   /// Links all of the tail.
   func linkTail(threads: Int, _ linking: inout Linking) {
     while linkTail(atMost: .max, threads: threads, &linking) {}
+  }
+
+  /// Whether more nodes are on their way out of the graph than stay, as when all rows were removed. New ones would be linked to nothing
+  /// then, each after a walk through thousands of them and a scan.
+  var mostNodesLeave: Bool {
+    withRows { $0.retired.count >= max(Self.consolidationMin, count - tailCount) }
   }
 
   /// Whether changes have added up so that the graph should be mended.

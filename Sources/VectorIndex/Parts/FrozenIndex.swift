@@ -54,6 +54,7 @@ package final class FrozenIndex: Sendable {
       }
     case .payloadEntries: payload?.entryBytes ?? 0
     case .payloadBlocks: payload?.blockBytes ?? 0
+    case .stamps: index.stamps == nil ? 0 : slots * StampStore.stampBytes
     case .attribute(let part, let column): attributes?.byteCount(of: part, column) ?? 0
     }
   }
@@ -104,6 +105,10 @@ package final class FrozenIndex: Sendable {
       }
     case .payloadEntries: payload?.readEntries(range, into: destination)
     case .payloadBlocks: payload?.readBlocks(range, into: destination)
+    case .stamps:
+      guard let stamps = index.stamps else { preconditionFailure("the index keeps stamps") }
+      target.copyMemory(from: UnsafeRawPointer(stamps.base) + range.lowerBound, byteCount: range.count)
+      wipeRemoved(range, cellBytes: StampStore.stampBytes, in: destination)
     case .attribute(let part, let column): attributes?.read(part, column, range, into: destination)
     }
   }

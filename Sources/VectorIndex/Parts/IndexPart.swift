@@ -26,6 +26,8 @@ package enum IndexPart: Hashable, Sendable {
   case payloadEntries
   /// 8. Its blocks, one after the other (Payload/PayloadBlock.swift).
   case payloadBlocks
+  /// 9. Where rows have stamps: `S` × 2 × u64: the vector's and the row's (Storage/StampStore.swift); zeros for free slots.
+  case stamps
   /// 256 + 16 × column + the part's number: an attribute, by slot.
   case attribute(AttributePart, column: Int)
 
@@ -40,6 +42,7 @@ package enum IndexPart: Hashable, Sendable {
       + configuration.attributes.columns.enumerated().flatMap { number, column in
         AttributePart.parts(of: column.type).map { .attribute($0, column: number) }
       } + (configuration.payload.isEmpty ? [] : [.payloadEntries, .payloadBlocks])
+      + (configuration.keepsStamps ? [.stamps] : [])
   }
 
   /// The size of the numbers in it, by which their bytes are shuffled before compression.
@@ -47,7 +50,7 @@ package enum IndexPart: Hashable, Sendable {
     switch self {
     case .vectors: configuration.storage.fineFormat.rowBytes(width: 1)
     case .groundLinks, .upperLinks, .sides: 4
-    case .ids, .payloadEntries: 8
+    case .ids, .payloadEntries, .stamps: 8
     case .layers, .payloadBlocks: 1
     case .attribute(let part, let column): part.elementSize(of: configuration.attributes.columns[column].type)
     }
@@ -63,6 +66,7 @@ package enum IndexPart: Hashable, Sendable {
     case .sides: "sides"
     case .payloadEntries: "payload rows"
     case .payloadBlocks: "payload"
+    case .stamps: "stamps"
     case .attribute(let part, let column): "attribute \(column + 1): \(part.name)"
     }
   }
@@ -82,6 +86,7 @@ extension IndexPart: RawRepresentable {
     case 6: self = .sides
     case 7: self = .payloadEntries
     case 8: self = .payloadBlocks
+    case 9: self = .stamps
     case Self.firstAttribute...:
       let number = rawValue - Self.firstAttribute
       let column = Int(number / Self.numbersPerAttribute)
@@ -103,6 +108,7 @@ extension IndexPart: RawRepresentable {
     case .sides: 6
     case .payloadEntries: 7
     case .payloadBlocks: 8
+    case .stamps: 9
     case .attribute(let part, let column):
       Self.firstAttribute + Self.numbersPerAttribute * UInt32(column) + part.rawValue
     }

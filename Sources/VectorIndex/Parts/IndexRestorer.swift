@@ -35,6 +35,7 @@ extension HNSWIndex {
     try expect(.groundLinks, byteCount, slots * graph.groundStride * 4)
     try expect(.layers, byteCount, slots)
     try expectAttributes(slots: slots, byteCount)
+    if stamps != nil { try expect(.stamps, byteCount, slots * StampStore.stampBytes) }
     guard slots > 0 else { return }
     try store.restoreSlots(slots)
 
@@ -51,6 +52,7 @@ extension HNSWIndex {
     try restoreRows(layers, try restoreIDs(layers, byteCount, load), threads: threads)
     try restoreAttributes(layers, threads: threads, byteCount, load)
     try restorePayload(layers, threads: threads, byteCount, load)
+    try restoreStamps(layers, load)
     if header.rows > 0 {
       guard header.entryLayer <= Graph.layerMax, header.entrySlot < header.slots,
         layers[Int(header.entrySlot)] == header.entryLayer + 1
@@ -190,6 +192,16 @@ extension HNSWIndex {
       }
       next += 1
     }
+  }
+
+  /// Any number is a stamp. Those of free slots mean nothing, and are forgotten.
+  private func restoreStamps(
+    _ layers: [UInt8], _ load: (IndexPart, UnsafeMutableRawBufferPointer) throws -> Void
+  ) throws {
+    guard let stamps else { return }
+    try load(
+      .stamps, UnsafeMutableRawBufferPointer(start: stamps.base, count: layers.count * StampStore.stampBytes))
+    stamps.release(layers.indices.filter { layers[$0] == 0 }.map { UInt32($0) })
   }
 
   func expect(_ part: IndexPart, _ byteCount: (IndexPart) -> Int, _ expected: Int) throws(IndexError) {

@@ -10,35 +10,18 @@ extension HNSWIndex {
     withCurrentSlot(of: id) { slot in payload?.values(of: slot) ?? [] }
   }
 
-  /// Writes rows with attributes and payload that searches do not find yet; as ``stage(_:_:attributes:)``.
-  ///
-  /// Rows that come together lie in blocks together. The payload of a row that is replaced by one without stays with it, as attributes do.
-  /// - attributes: `[ids.count]`, or nil for NULLs.
-  /// - payload: `[ids.count]`, for each row a text or nil for each column of the configuration's.
-  /// - Throws: as ``stage(_:_:attributes:)``, and `payloadMismatch`, before anything is staged.
-  public func stage(
-    _ ids: [RecordID], _ vectors: UnsafeBufferPointer<Float>, attributes values: [[AttributeValue]]?,
-    payload rows: [[String?]]
-  ) throws(IndexError) -> [Int] {
+  /// Checks the payload of some rows.
+  func check(_ ids: [RecordID], payload rows: [[String?]]) throws(IndexError) {
     guard rows.count == ids.count else {
       throw IndexError(.payloadMismatch, "\(ids.count) rows, and payload of \(rows.count)")
     }
     for (id, row) in zip(ids, rows) {
-      guard row.count == configuration.payload.count else {
-        throw IndexError(
-          .payloadMismatch,
-          "row \(id) has payload of \(row.count) columns; this index has \(configuration.payload.count)")
-      }
-      let bytes = row.reduce(0) { $0 + 4 + ($1?.utf8.count ?? 0) }
-      guard bytes <= Self.payloadBytesMax else {
-        throw IndexError(
-          .payloadMismatch, "row \(id) has \(bytes) bytes of payload; at most \(Self.payloadBytesMax) are kept")
+      do throws(IndexError) {
+        try configuration.check(payload: row)
+      } catch {
+        throw IndexError(error.code, "row \(id): \(error.message)")
       }
     }
-    if let values { try check(ids, values) }
-    // Compressed before the lock is taken, so that loading threads do this part side by side.
-    let made = payload.map { PayloadStore.make(rows, codec: $0.codec) }
-    return try stage(ids, vectors, attributes: values, made: made)
   }
 
   /// The most bytes of a row's payload, four for each column included.
@@ -52,6 +35,19 @@ extension HNSWConfiguration {
   /// The columns as a snapshot lists them; nil when there are none.
   package var payloadSchema: AttributeSchema? {
     payload.isEmpty ? nil : try? AttributeSchema(payload.map { AttributeColumn($0, .keyword, isIndexed: false) })
+  }
+
+  /// Checks a row's payload.
+  func check(payload row: [String?]) throws(IndexError) {
+    guard row.count == payload.count else {
+      throw IndexError(
+        .payloadMismatch, "the row has payload of \(row.count) columns; this index has \(payload.count)")
+    }
+    let bytes = row.reduce(0) { $0 + 4 + ($1?.utf8.count ?? 0) }
+    guard bytes <= HNSWIndex.payloadBytesMax else {
+      throw IndexError(
+        .payloadMismatch, "the row has \(bytes) bytes of payload; at most \(HNSWIndex.payloadBytesMax) are kept")
+    }
   }
 
   func validatePayload() throws(IndexError) {

@@ -114,6 +114,9 @@ extension PayloadStore {
     }
   }
 
+  /// Forgets the blocks that were written last, of which the first begins at `offset` and to which nothing leads.
+  func takeBack(from offset: Int) { used = offset }
+
   func bind(_ slot: UInt32, to entry: UInt64) { entries[Int(slot)].store(entry, ordering: .releasing) }
 
   /// Forgets what slots had that no reader can see.

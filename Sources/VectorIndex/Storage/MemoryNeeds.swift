@@ -23,13 +23,13 @@ extension HNSWIndex {
 }
 
 extension HNSWConfiguration {
-  /// Bytes that one more vector takes, links, id and lifetime included.
+  /// Bytes that one more vector takes, links, id, lifetime and, where it is kept, stamp included.
   public var bytesPerVector: Int {
     // The table that finds ids is from a quarter to a half full.
     slotArrays.reduce(0, +) + 12 + (recordIDKind.usesHeap ? 32 : 0)
   }
 
-  /// Bytes a slot, array by array: those of VectorStore, Graph and AttributeStore.
+  /// Bytes a slot, array by array: those of VectorStore, Graph, AttributeStore, PayloadStore and StampStore.
   var slotArrays: [Int] {
     let fine = storage.fineFormat
     var arrays = [fine.rowBytes(width: fine.width(ofDimension: dimension)), fine.sideFloats(metric: metric) * 4]
@@ -40,6 +40,7 @@ extension HNSWConfiguration {
       VectorStore.lifetimeBytes, recordIDKind.cellBytes, Graph.stride(ofDegree: groundDegreeMax) * 4, upperSlotBytes,
       Graph.nodeBytes,
     ] + attributes.slotArrays + (payload.isEmpty ? [] : [PayloadStore.entryBytes])
+      + (keepsStamps ? [StampStore.stampBytes] : [])
   }
 
   /// Bytes that the layers above the ground take for each slot. A node reaches layer l with probability M⁻ˡ, so it has

@@ -130,6 +130,22 @@ final class RecordTable: @unchecked Sendable {
     return OutgrownTable(pointer: old)
   }
 
+  /// Makes the table anew, as large as it is, of the ids of some slots alone.
+  ///
+  /// - Precondition: the ids differ, and room for those that are new is reserved.
+  /// - Returns: the old one, to free once no reader can hold it.
+  func replace(by slots: [UInt32]) -> OutgrownTable {
+    let old = buckets.load(ordering: .relaxed)
+    let capacity = Self.capacity(of: old)
+    precondition(4 * slots.count <= 3 * capacity, "room for new ids is reserved first")
+    let new = Self.makeBuckets(capacity: capacity)
+    for slot in slots { Self.append(ids[slot], slot, to: new) }
+    used = slots.count
+    count = slots.count
+    buckets.store(new, ordering: .releasing)
+    return OutgrownTable(pointer: old)
+  }
+
   func remove(_ id: RecordID) {
     let table = buckets.load(ordering: .relaxed)
     guard let cell = Self.find(id, in: table, ids: ids) else { return }

@@ -1,4 +1,4 @@
-// The arrays with an element for each slot: rows, sides, codes, lifetimes, ids, links. They grow together or not at all.
+// The arrays with an element for each slot: rows, sides, codes, lifetimes, ids, links, stamps. They grow together or not at all.
 //
 // May use: ReservedMemory, MemoryBudget.
 

@@ -51,19 +51,22 @@ final class Tail: @unchecked Sendable {
   }
 
   /// Makes room for `count` more rows. The writer's.
-  func reserve(_ count: Int = 1) throws(IndexError) {
+  func reserve(_ count: Int) throws(IndexError) {
     let range = range
     // Where the rows go round the ring's end, all of it.
     let end = Int(range.start & (capacity &- 1)) + range.count + count
     try memory.commit(min(end, Int(capacity)) * 4)
   }
 
-  /// Adds a row, for which room was reserved. The writer's.
-  func append(_ slot: UInt32) {
+  /// Adds rows, for which room was reserved. The writer's.
+  func append(_ slots: [UInt32]) {
     let range = range
-    let end = range.start &+ UInt32(truncatingIfNeeded: range.count)
-    cells[Int(end & (capacity &- 1))].store(slot, ordering: .releasing)
-    change { start, end in (start, end &+ 1) }
+    var end = range.start &+ UInt32(truncatingIfNeeded: range.count)
+    for slot in slots {
+      cells[Int(end & (capacity &- 1))].store(slot, ordering: .releasing)
+      end &+= 1
+    }
+    change { [end] start, _ in (start, end) }
   }
 
   /// Takes the first `count` rows out, which were linked. The linker's.

@@ -145,16 +145,19 @@ extension VectorStore {
   /// Whether the slot holds a row that is written and was not yet born.
   func isStaged(_ slot: UInt32) -> Bool { lifetimes[2 * Int(slot)].load(ordering: .acquiring) == Self.never }
 
-  /// The row is there from version `version` on, as soon as that is published.
+  /// The row is there from version `version` on, as soon as that is published. The caller counts it.
   func bear(_ slot: UInt32, at version: UInt64) {
     lifetimes[2 * Int(slot)].store(version, ordering: .releasing)
-    liveCount.add(1, ordering: .relaxed)
   }
 
-  /// The row is gone from version `version` on, as soon as that is published.
+  /// The row is gone from version `version` on, as soon as that is published. The caller counts it.
   func retire(_ slot: UInt32, at version: UInt64) {
     lifetimes[2 * Int(slot) + 1].store(version, ordering: .releasing)
-    liveCount.subtract(1, ordering: .relaxed)
+  }
+
+  /// Makes staged rows ones that will never be born. Their slots are given back when no reader can be on them.
+  func giveUp(_ slots: [UInt32]) {
+    for slot in slots { lifetimes[2 * Int(slot) + 1].store(0, ordering: .releasing) }
   }
 }
 
@@ -220,6 +223,13 @@ extension VectorStore {
     let version = pins.current + 1
     pins.publish(version)
     outgrownTables.append((outgrown, version))
+  }
+
+  /// Makes the ids of some slots all that there are, from version `version` on, which is published next.
+  /// - Precondition: room for those that are new is reserved.
+  func replaceIDs(by slots: [UInt32], at version: UInt64) {
+    // A reader that holds the old table has pinned a version before this one.
+    outgrownTables.append((table.replace(by: slots), version))
   }
 
   /// Codes are made of the fine row, not of the vector that was given: so a snapshot need not hold them.

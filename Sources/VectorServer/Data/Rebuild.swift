@@ -84,12 +84,9 @@ public final class Rebuild: Sendable {
     let questions = try queries?.read(dimension: description.dimension, metric: plan.metric)
     let summary = try reader.read { [self] batch in
       let zeros = try batch.vectors.withUnsafeBufferPointer { vectors throws(IndexError) in
-        let attributes = batch.attributes.isEmpty ? nil : batch.attributes
-        if !batch.payload.isEmpty {
-          return try index.stage(batch.ids, vectors, attributes: attributes, payload: batch.payload)
-        }
-        guard let attributes else { return try index.stage(batch.ids, vectors) }
-        return try index.stage(batch.ids, vectors, attributes: attributes)
+        try index.stage(
+          batch.ids, vectors, attributes: batch.attributes.isEmpty ? nil : batch.attributes,
+          payload: batch.payload.isEmpty ? nil : batch.payload)
       }
       zeroVectors.wrappingAdd(zeros.count, ordering: .relaxed)
     }
