@@ -145,6 +145,7 @@ import Testing
       if storage == .f32, nearest.first?.id != .int64(Int64(n)) { faults.append("row \(n), which stays, was missed") }
       return faults
     }
+    maintenance?.catchUp()
     maintenance?.stop()
     #expect(outcome.faults.isEmpty)
     #expect(outcome.reads > 100)
@@ -182,6 +183,7 @@ import Testing
       }
       return count == 50 && generations.count == 1 ? [] : ["\(count) rows of the generations \(generations)"]
     }
+    maintenance?.catchUp()
     maintenance?.stop()
     #expect(outcome.faults.isEmpty)
     #expect(outcome.reads > 100)
