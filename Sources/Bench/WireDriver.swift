@@ -18,7 +18,7 @@ final class WireDriver {
       frames = (0..<queries.count).map { i in
         let vector = Array(queries.values[(i * queries.dimension)..<((i + 1) * queries.dimension)])
         guard let vectors = QueryVectors([vector]) else { preconditionFailure("a file's vectors have one length") }
-        let search = SearchRequest(collection: collection, vectors: vectors, k: k, effort: effort)
+        let search = SearchRequest(.init(collection: collection, k: k, effort: effort), vectors: vectors)
         return Array(search.frame(requestID: UInt32(i) + 1).readableBytesView)
       }
     }

@@ -41,7 +41,7 @@ final class Connection: Sendable {
     guard answer.header.kind == Reply.kind else {
       throw VectorClientError(.protocolViolation, "the server answered with a message of kind \(answer.header.kind)")
     }
-    do { return try Reply(decoding: answer.body) } catch {
+    do { return try Reply(frame: answer) } catch {
       throw VectorClientError(.protocolViolation, "the server's answer cannot be read: \(error.message)")
     }
   }

@@ -91,7 +91,7 @@ public final class VectorClient: Sendable {
   ///     1/10,000; nil = the collection's default. It stands alone: beside `effort` or `exact` it is refused.
   ///   - effort: the size of the candidate list, in the place of a recall; 0 = none given.
   ///   - exact: whether to scan every row.
-  ///   - modifiers: filters, a distance limit, an offset, groups, diversity, an explanation, payload.
+  ///   - modifiers: filters, a distance limit, an offset, groups, diversity, an explanation, payload, and how new the answer must be.
   ///   - elementType: how the vectors travel. `.float16` halves their bytes and rounds them.
   public func search(
     _ collection: String, vectors: [[Float]], k: Int, recall: Double? = nil, effort: Int = 0, exact: Bool = false,
@@ -105,8 +105,9 @@ public final class VectorClient: Sendable {
     try check(modifiers, queryCount: vectors.count)
     return try await ask(
       SearchRequest(
-        collection: collection, vectors: packed, k: k, effort: effort, recallTarget: target, isExact: exact,
-        modifiers: modifiers), timeout)
+        SearchTerms(
+          collection: collection, k: k, effort: effort, recallTarget: target, isExact: exact, modifiers: modifiers),
+        vectors: packed), timeout)
   }
 
   /// The nearest rows to each of some rows of the collection.
@@ -123,8 +124,9 @@ public final class VectorClient: Sendable {
     try check(modifiers, queryCount: ids.count)
     return try await ask(
       SearchByIDRequest(
-        collection: collection, ids: ids, k: k, effort: effort, recallTarget: target, isExact: exact,
-        includesSelf: includesSelf, modifiers: modifiers), timeout)
+        SearchTerms(
+          collection: collection, k: k, effort: effort, recallTarget: target, isExact: exact, modifiers: modifiers),
+        ids: ids, includesSelf: includesSelf), timeout)
   }
 
   /// The rows nearest to what some rows have in common, and away from what others have.
@@ -144,17 +146,22 @@ public final class VectorClient: Sendable {
     try check(modifiers, queryCount: 1)
     return try await ask(
       SearchLikeRequest(
-        collection: collection, like: positives, unlike: negatives, k: k, effort: effort, recallTarget: target,
-        isExact: exact, includesSelf: includesSelf, modifiers: modifiers), timeout)
+        SearchTerms(
+          collection: collection, k: k, effort: effort, recallTarget: target, isExact: exact, modifiers: modifiers),
+        like: positives, unlike: negatives, includesSelf: includesSelf), timeout)
   }
 
   /// The vectors of some rows; nil for a row that is not there.
+  /// - Parameter freshness: how new the answer must be.
   public func fetch(
-    _ collection: String, ids: [RecordID], wantsVectors: Bool = true, timeout: Duration? = nil
+    _ collection: String, ids: [RecordID], wantsVectors: Bool = true, freshness: Freshness = .any,
+    timeout: Duration? = nil
   ) async throws(VectorClientError) -> Fetched {
     try checkName(collection)
     try checkIDs(ids)
-    return try await ask(FetchRequest(collection: collection, ids: ids, wantsVectors: wantsVectors), timeout)
+    try check(freshness)
+    return try await ask(
+      FetchRequest(collection: collection, ids: ids, wantsVectors: wantsVectors, freshness: freshness), timeout)
   }
 
   /// What the server serves.
@@ -238,6 +245,11 @@ public final class VectorClient: Sendable {
     guard modifiers.offset >= 0 else {
       throw VectorClientError(.invalidRequest, "the offset is \(modifiers.offset); it must not be below 0")
     }
+    try check(modifiers.freshness)
+  }
+
+  private func check(_ freshness: Freshness) throws(VectorClientError) {
+    if let fault = freshness.fault { throw VectorClientError(.invalidRequest, fault) }
   }
 
   private func checkIDs(_ ids: [RecordID]) throws(VectorClientError) {

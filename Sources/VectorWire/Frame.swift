@@ -1,7 +1,7 @@
 // Frames: the header, the kinds, and cutting a stream of bytes into frames.
 //
 //      0  u32  bodyLength             8  u32  requestID
-//      4  u8   kind                  12  u32  deadlineMilliseconds
+//      4  u8   kind                  12  u32  deadlineMilliseconds; in replies, replyFlags
 //      5  u8   flags, zero           16  body
 //      6  u16  reserved, zero
 //
@@ -39,6 +39,15 @@ public struct MessageKind: RawRepresentable, Hashable, Sendable, CustomStringCon
   public var description: String { "0x" + (rawValue < 16 ? "0" : "") + String(rawValue, radix: 16) }
 }
 
+/// What a reply says in its header beside its body. A client passes over bits that it does not know.
+public struct ReplyFlags: OptionSet, Hashable, Sendable {
+  public let rawValue: UInt32
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+  /// The collection no longer follows Postgres and will not without being loaded again.
+  public static let stale = ReplyFlags(rawValue: 1)
+}
+
 /// The 16 bytes before every body.
 public struct FrameHeader: Hashable, Sendable {
   public var bodyLength: UInt32
@@ -55,6 +64,12 @@ public struct FrameHeader: Hashable, Sendable {
     self.reserved = 0
     self.requestID = requestID
     self.deadlineMilliseconds = deadlineMilliseconds
+  }
+
+  /// Of a reply, where a request has its deadline.
+  public var replyFlags: ReplyFlags {
+    get { ReplyFlags(rawValue: deadlineMilliseconds) }
+    set { deadlineMilliseconds = newValue.rawValue }
   }
 
   public func encode(into buffer: inout ByteBuffer) {

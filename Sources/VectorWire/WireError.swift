@@ -41,6 +41,9 @@ public struct WireError: Error, Hashable, Sendable, CustomStringConvertible {
     public static let invalidFilter = Code(rawValue: 34)
     public static let invalidOption = Code(rawValue: 35)
     public static let tenantRequired = Code(rawValue: 36)
+    public static let positionNotReached = Code(rawValue: 37)
+    public static let positionForeign = Code(rawValue: 38)
+    public static let strongUnavailable = Code(rawValue: 39)
 
     /// Every code of this version with its name in the document, in ascending order.
     public static let named: [(code: Code, name: String)] = [
@@ -56,6 +59,8 @@ public struct WireError: Error, Hashable, Sendable, CustomStringConvertible {
       (.invalidRecallTarget, "invalidRecallTarget"), (.internal, "internal"), (.unknownAttribute, "unknownAttribute"),
       (.filterTypeMismatch, "filterTypeMismatch"), (.orderRefused, "orderRefused"), (.invalidFilter, "invalidFilter"),
       (.invalidOption, "invalidOption"), (.tenantRequired, "tenantRequired"),
+      (.positionNotReached, "positionNotReached"), (.positionForeign, "positionForeign"),
+      (.strongUnavailable, "strongUnavailable"),
     ]
 
     public var description: String {

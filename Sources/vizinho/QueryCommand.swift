@@ -22,6 +22,7 @@ struct QueryCommand: AsyncParsableCommand {
         vizinho query --collection documents --id 42 --filter "tenant = 7 and lang in ('pt', 'en')" --explain
         vizinho query --collection documents --id 42 --payload title,source
         vizinho query --collection documents --like 42 --like 43 --unlike 7 --group-by document --per-group 2
+        vizinho query --collection documents --id 42 --min-lsn 16/B374D848 --wait 2000
       """)
 
   @OptionGroup var common: CommonOptions
@@ -47,6 +48,7 @@ struct QueryCommand: AsyncParsableCommand {
   var effort = 0
   @Flag(help: "Scan every row.") var exact = false
   @OptionGroup(title: "Which rows") var choice: QueryChoice
+  @OptionGroup(title: "How new") var age: QueryAge
   @Flag(help: "Print JSON.") var json = false
 
   func run() async throws {
@@ -60,10 +62,13 @@ struct QueryCommand: AsyncParsableCommand {
     guard name != nil || asked == 0 else {
       throw ValidationError("\(SettingKey.collection.description) is missing: where to search")
     }
-    let client = try await VectorClient.connect(host: host, port: port)
+    let freshness = try age.freshness()
+    var configuration = VectorClient.Configuration()
+    configuration.requestTimeout += .milliseconds(freshness.waitMilliseconds ?? 0)
+    let client = try await VectorClient.connect(host: host, port: port, configuration: configuration)
     let result: Result<String, any Error>
     do {
-      result = .success(try await answer(client, name))
+      result = .success(try await answer(client, name, freshness))
     } catch {
       result = .failure(error)
     }
@@ -71,10 +76,11 @@ struct QueryCommand: AsyncParsableCommand {
     print(try result.get())
   }
 
-  private func answer(_ client: VectorClient, _ name: String?) async throws -> String {
+  private func answer(_ client: VectorClient, _ name: String?, _ freshness: Freshness) async throws -> String {
     let output = QueryOutput(isJSON: json)
     guard let name else { return try output.collections(try await client.collections()) }
-    let modifiers = try choice.modifiers()
+    var modifiers = try choice.modifiers()
+    modifiers.freshness = freshness
     if let vector {
       return try output.results(
         try await client.search(
@@ -161,5 +167,39 @@ struct QueryChoice: ParsableArguments {
       return .columns(list.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) })
     }
     return modifiers
+  }
+}
+
+/// The options that say how new an answer must be.
+struct QueryAge: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Answer from a collection that is not older than this position of the Postgres log: 16/B374D848, or a token of a client.",
+      valueName: "lsn"))
+  var minLsn: String?
+  @Option(
+    help: ArgumentHelp(
+      "Wait so long at most until the collection is as new as that, up to 60000. Default: 1000.",
+      valueName: "milliseconds"))
+  var wait: Int?
+  @Flag(help: "Answer from a collection that is not older than Postgres is now.") var strong = false
+
+  func freshness() throws -> Freshness {
+    guard minLsn == nil || !strong else { throw ValidationError("give one of --min-lsn and --strong") }
+    guard wait == nil || minLsn != nil || strong else {
+      throw ValidationError("--wait stands beside --min-lsn or --strong: for what is it to be waited?")
+    }
+    let milliseconds = wait ?? 1_000
+    var freshness = Freshness.any
+    if let minLsn {
+      guard let position = Position(minLsn) else {
+        throw ValidationError("--min-lsn: \"\(minLsn)\" is no position; Postgres writes one as 16/B374D848")
+      }
+      freshness = .position(position, waitMilliseconds: milliseconds)
+    } else if strong {
+      freshness = .strong(waitMilliseconds: milliseconds)
+    }
+    if let fault = freshness.fault { throw ValidationError("--wait: \(fault)") }
+    return freshness
   }
 }

@@ -24,6 +24,7 @@ struct QueryOutput {
     var shortfall: String?
     var explanation: [String]?
     var appliedLSN: String
+    var stale: Bool?
     var results: [Row]
   }
 
@@ -44,7 +45,7 @@ struct QueryOutput {
           matchingRows: receipt.filtering?.matchingRows, plan: receipt.filtering.map { "\($0.plan)" },
           shortfall: receipt.shortfall.map { "\($0)" },
           explanation: answer.explanation.map { $0.split(separator: "\n").map(String.init) },
-          appliedLSN: reply.position.lsnText, results: rows))
+          appliedLSN: reply.position.words, stale: reply.isStale ? true : nil, results: rows))
     }
     let width = max(2, rows.map(\.id.count).max() ?? 2)
     let isGrouped = reply.parts.contains(.groups)
@@ -65,7 +66,8 @@ struct QueryOutput {
       foot += ", \(filtering.matchingRows) rows match (\(filtering.plan))"
     }
     if let shortfall = receipt.shortfall { foot += ", \(Self.words(shortfall))" }
-    foot += ", in step with \(reply.position.lsnText)"
+    foot += ", in step with \(reply.position.words)"
+    if reply.isStale { foot += ", stale: the collection follows Postgres no more" }
     let explanation = answer.explanation.map { ["", $0] } ?? []
     return ([head] + lines + [foot] + explanation).joined(separator: "\n")
   }
@@ -89,13 +91,13 @@ struct QueryOutput {
         all.map {
           [
             "name": $0.name, "rows": String($0.rows), "dimension": String($0.dimension), "metric": $0.metric.name,
-            "storage": $0.storage.name, "ids": "\($0.recordIDKind)", "applied_lsn": $0.position.lsnText,
+            "storage": $0.storage.name, "ids": "\($0.recordIDKind)", "applied_lsn": $0.position.words,
           ]
         })
     }
     return all.map {
       "\($0.name): \($0.rows) rows, \($0.dimension) dimensions, \($0.metric.name), \($0.storage.name), \($0.recordIDKind) ids, "
-        + "in step with \($0.position.lsnText)"
+        + "in step with \($0.position.words)"
     }.joined(separator: "\n")
   }
 
@@ -123,11 +125,7 @@ struct QueryOutput {
 
 extension Position {
   /// As Postgres prints it; "an unknown LSN" when it is not known.
-  fileprivate var lsnText: String {
-    guard appliedLSN != 0 else { return "an unknown LSN" }
-    return String(appliedLSN >> 32, radix: 16, uppercase: true) + "/"
-      + String(appliedLSN & 0xFFFF_FFFF, radix: 16, uppercase: true)
-  }
+  fileprivate var words: String { appliedLSN == 0 ? "an unknown LSN" : lsnText }
 }
 
 extension Statistic.Value {

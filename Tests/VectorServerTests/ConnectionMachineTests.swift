@@ -37,7 +37,7 @@ import VectorWire
 
   private func search(_ requestID: UInt32, k: Int = 1) -> ByteBuffer {
     let vectors = QueryVectors([[1, 2]])
-    return SearchRequest(collection: "c", vectors: vectors ?? empty, k: k).frame(requestID: requestID)
+    return SearchRequest(.init(collection: "c", k: k), vectors: vectors ?? empty).frame(requestID: requestID)
   }
   private var empty: QueryVectors { QueryVectors([[0]]).unsafelyUnwrapped }  // one vector has one length
 
@@ -151,11 +151,11 @@ import VectorWire
     let one = try #require(QueryVectors([[1]]))
     let none = try #require(QueryVectors([]))
     for (request, code) in [
-      (SearchRequest(collection: "c", vectors: one, k: 0), WireError.Code.invalidK),
-      (SearchRequest(collection: "c", vectors: one, k: 11), .invalidK),
-      (SearchRequest(collection: "c", vectors: one, k: 10, effort: 21), .invalidEffort),
-      (SearchRequest(collection: "c", vectors: three, k: 10), .invalidCount),
-      (SearchRequest(collection: "c", vectors: none, k: 10), .invalidCount),
+      (SearchRequest(.init(collection: "c", k: 0), vectors: one), WireError.Code.invalidK),
+      (SearchRequest(.init(collection: "c", k: 11), vectors: one), .invalidK),
+      (SearchRequest(.init(collection: "c", k: 10, effort: 21), vectors: one), .invalidEffort),
+      (SearchRequest(.init(collection: "c", k: 10), vectors: three), .invalidCount),
+      (SearchRequest(.init(collection: "c", k: 10), vectors: none), .invalidCount),
     ] {
       machine.received(request.frame(requestID: 8), now: Self.start)
       expectFail(machine.next(ticket: Ticket.init), code, requestID: 8)

@@ -202,7 +202,7 @@ func makeFiltered(_ name: String = "rows", rows: Int = 600, dimension: Int = 8, 
           $0.explains = true
         }
         let ids = (0..<3).map { _ in RecordID.int64(.random(in: 0..<600, using: &random)) }
-        let request = SearchByIDRequest(collection: "rows", ids: ids, k: 5, modifiers: modifiers)
+        let request = SearchByIDRequest(.init(collection: "rows", k: 5, modifiers: modifiers), ids: ids)
         var frame = request.frame(requestID: UInt32(seed))
         // After the collection's name, where the modifiers are.
         let body = WireProtocol.headerBytes + 22
@@ -391,8 +391,9 @@ func makeFiltered(_ name: String = "rows", rows: Int = 600, dimension: Int = 8, 
       let raw = try await RawClient.greeted(port: port)
       let vectors = try #require(QueryVectors([[Float]](repeating: [Float](repeating: 1, count: 32), count: count)))
       let request = SearchRequest(
-        collection: "rows", vectors: vectors, k: 1,
-        modifiers: try modifiers { $0.filters = .all(try WireFilter(.always(true))) })
+        .init(
+          collection: "rows", k: 1, modifiers: try modifiers { $0.filters = .all(try WireFilter(.always(true))) }),
+        vectors: vectors)
       try await raw.send(request, 1, deadlineMilliseconds: 1)
       let (error, closes, requestID) = try await raw.nextError()
       #expect(error.code == .deadlineExceeded && !closes && requestID == 1)

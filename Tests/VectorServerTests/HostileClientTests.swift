@@ -120,8 +120,10 @@ import VectorWire
       // A kilobyte asks for 12 KB, or a ping for itself.
       let request =
         searches
-        ? SearchRequest(collection: "rows", vectors: try #require(QueryVectors([[1, 2, 3, 4, 5, 6, 7, 8]])), k: 1_000)
-          .frame(requestID: 1)
+        ? SearchRequest(
+          .init(collection: "rows", k: 1_000), vectors: try #require(QueryVectors([[1, 2, 3, 4, 5, 6, 7, 8]]))
+        )
+        .frame(requestID: 1)
         : Ping(payload: ByteBuffer(repeating: 1, count: 256)).frame(requestID: 1)
       let memoryBefore = residentBytes()
       var sent = 0

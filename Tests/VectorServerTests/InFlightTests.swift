@@ -1,8 +1,6 @@
 // Requests that are waited for: their ids, their number, their deadlines, and ways not to wait for them.
 
-import Logging
 import NIOCore
-import ServiceLifecycle
 import Testing
 import VectorClient
 import VectorIndex
@@ -188,28 +186,9 @@ import VectorWire
 
   // MARK: Shutdown
 
-  /// A server in a service group, as the program runs it.
-  private func withGroup(
-    _ collections: [Collection], _ configuration: ServerConfiguration,
-    _ body: (ServiceGroup, Int) async throws -> Void
-  ) async throws {
-    let (ports, continuation) = AsyncStream<Int>.makeStream()
-    var logger = Logger(label: "test")
-    logger.logLevel = .critical
-    let server = try VectorServer(
-      configuration: configuration, catalog: CollectionCatalog(collections), logger: logger
-    ) { continuation.yield($0) }
-    let group = ServiceGroup(
-      configuration: .init(
-        services: [.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup)], logger: logger))
-    let running = Task { try await group.run() }
-    try await body(group, try #require(await ports.first { _ in true }))
-    try await running.value
-  }
-
   @Test func shutdownWhileBusyAnswersWhatIsInFlight() async throws {
     let gate = try await Gate()
-    try await withGroup([gate.collection, try makeCollection()], .test { $0.searchThreads = 1 }) { group, port in
+    try await withServiceGroup([gate.collection, try makeCollection()], .test { $0.searchThreads = 1 }) { group, port in
       let idle = try await RawClient.greeted(port: port)
       let busy = try await RawClient.greeted(port: port)
       try await busy.send(gate.request, 1)
@@ -230,7 +209,7 @@ import VectorWire
 
   @Test func shutdownDoesNotWaitForever() async throws {
     let gate = try await Gate()
-    try await withGroup([gate.collection], .test { $0.shutdownTimeout = .milliseconds(200) }) { group, port in
+    try await withServiceGroup([gate.collection], .test { $0.shutdownTimeout = .milliseconds(200) }) { group, port in
       let busy = try await RawClient.greeted(port: port)
       try await busy.send(gate.request, 1)
       try await busy.send(Ping(), 9)

@@ -28,7 +28,8 @@ import VectorWire
     return searcher.isSmall(
       .search(
         SearchRequest(
-          collection: collection, vectors: vectors, k: k, effort: effort, isExact: isExact, modifiers: modifiers)))
+          .init(collection: collection, k: k, effort: effort, isExact: isExact, modifiers: modifiers),
+          vectors: vectors)))
   }
 
   @Test func oneSearchOfFewResults() throws {
@@ -41,8 +42,8 @@ import VectorWire
     #expect(try !isSmall(k: 1_001))
     #expect(try !isSmall("nowhere"))
     #expect(try !isSmall("wide", effort: 25))
-    #expect(!searcher.isSmall(.searchByID(SearchByIDRequest(collection: "few", ids: [.int64(1)], k: 1))))
-    #expect(!searcher.isSmall(.searchLike(SearchLikeRequest(collection: "few", like: [.int64(1)], k: 1))))
+    #expect(!searcher.isSmall(.searchByID(SearchByIDRequest(.init(collection: "few", k: 1), ids: [.int64(1)]))))
+    #expect(!searcher.isSmall(.searchLike(SearchLikeRequest(.init(collection: "few", k: 1), like: [.int64(1)]))))
   }
 
   @Test func whatIsSkippedIsLookedForToo() throws {

@@ -105,9 +105,9 @@ import VectorWire
       let raw = try await RawClient.greeted(port: port)
       let target = RecallTarget(0.95)
       try await raw.send(
-        SearchRequest(collection: "rows", vectors: vectors, k: 1, effort: 100, recallTarget: target), 1)
+        SearchRequest(.init(collection: "rows", k: 1, effort: 100, recallTarget: target), vectors: vectors), 1)
       try await raw.send(
-        SearchByIDRequest(collection: "rows", ids: [.int64(1)], k: 1, effort: 100, recallTarget: target), 2)
+        SearchByIDRequest(.init(collection: "rows", k: 1, effort: 100, recallTarget: target), ids: [.int64(1)]), 2)
       for id in UInt32(1)...2 {
         let (error, closes, requestID) = try await raw.nextError()
         #expect(error.code == .invalidRecallTarget && !closes && requestID == id)

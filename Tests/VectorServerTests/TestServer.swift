@@ -5,6 +5,7 @@ import Foundation
 import Logging
 import NIOCore
 import NIOPosix
+import ServiceLifecycle
 import TestSupport
 import Testing
 import VectorWire
@@ -78,7 +79,8 @@ struct LongWork {
   static let queries = 4_000
   static var request: SearchRequest {
     let vectors = QueryVectors([[Float]](repeating: [Float](repeating: 1, count: 32), count: queries))
-    return SearchRequest(collection: "long", vectors: vectors.unsafelyUnwrapped, k: 1, isExact: true)  // equal lengths
+    // Equal lengths, so there are some.
+    return SearchRequest(.init(collection: "long", k: 1, isExact: true), vectors: vectors.unsafelyUnwrapped)
   }
 }
 
@@ -118,6 +120,25 @@ func withServer<R>(
   running.cancel()
   try await running.value
   return try result.get()
+}
+
+/// A server in a service group, as the program runs it.
+func withServiceGroup(
+  _ collections: [Collection], _ configuration: ServerConfiguration,
+  _ body: (ServiceGroup, Int) async throws -> Void
+) async throws {
+  let (ports, continuation) = AsyncStream<Int>.makeStream()
+  var logger = Logger(label: "test")
+  logger.logLevel = .critical
+  let server = try VectorServer(
+    configuration: configuration, catalog: CollectionCatalog(collections), logger: logger
+  ) { continuation.yield($0) }
+  let group = ServiceGroup(
+    configuration: .init(
+      services: [.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup)], logger: logger))
+  let running = Task { try await group.run() }
+  try await body(group, try #require(await ports.first { _ in true }))
+  try await running.value
 }
 
 /// A connection that sends what it is told, byte for byte, and hands out the frames that come back.

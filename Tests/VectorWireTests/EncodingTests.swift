@@ -83,8 +83,8 @@ import VectorIndex
   @Test func vectorsAreReadFromAnyAlignment() throws {
     for offset in 0..<5 {
       let request = SearchRequest(
-        collection: String(repeating: "c", count: offset), vectors: try #require(QueryVectors([[1, -2], [3, .nan]])),
-        k: 1)
+        .init(collection: String(repeating: "c", count: offset), k: 1),
+        vectors: try #require(QueryVectors([[1, -2], [3, .nan]])))
       let read = try SearchRequest(decoding: body(of: request))
       #expect(read.vectors[0] == [1, -2] && read.vectors[1][0] == 3 && read.vectors[1][1].isNaN)
     }
@@ -96,7 +96,7 @@ import VectorIndex
   }
 
   @Test func queriesWithoutDimensionsAreMalformed() throws {
-    var bytes = body(of: SearchRequest(collection: "c", vectors: try #require(QueryVectors([])), k: 1))
+    var bytes = body(of: SearchRequest(.init(collection: "c", k: 1), vectors: try #require(QueryVectors([]))))
     bytes.setInteger(UInt32.max, at: 16, endianness: .little)
     let error = #expect(throws: WireError.self) { try SearchRequest(decoding: bytes) }
     #expect(error?.code == .malformedFrame)
@@ -147,7 +147,7 @@ import VectorIndex
     #expect(
       numbers == [
         1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 30, 31, 32,
-        33, 34, 35, 36,
+        33, 34, 35, 36, 37, 38, 39,
       ])
     #expect(WireError.Code.replyTooLarge.description == "replyTooLarge")
     #expect(WireError.Code(rawValue: 99).description == "code 99")

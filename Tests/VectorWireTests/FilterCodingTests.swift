@@ -94,7 +94,7 @@ import VectorIndex
         as [SearchModifiers.Filters]
       {
         modifiers.filters = filters
-        let request = SearchByIDRequest(collection: "c", ids: [.int64(1)], k: 1, modifiers: modifiers)
+        let request = SearchByIDRequest(.init(collection: "c", k: 1, modifiers: modifiers), ids: [.int64(1)])
         do throws(WireError) {
           _ = try SearchByIDRequest(decoding: body(of: request))
           #expect(allowed)

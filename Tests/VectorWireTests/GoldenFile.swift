@@ -48,12 +48,13 @@ struct GoldenFrame: Decodable {
   }
 }
 
+struct GoldenPosition: Decodable {
+  var systemID: UInt64, appliedLSN: UInt64, timeline: UInt32
+  var value: Position { Position(systemID: systemID, appliedLSN: appliedLSN, timeline: timeline) }
+}
+
 /// The fields of all messages; each has some of them.
 private struct Fields: Decodable {
-  struct GoldenPosition: Decodable {
-    var systemID: UInt64, appliedLSN: UInt64, timeline: UInt32
-    var value: Position { Position(systemID: systemID, appliedLSN: appliedLSN, timeline: timeline) }
-  }
   struct GoldenCollection: Decodable {
     var name: String, dimension: Int, metric: UInt8, storage: UInt8, recordIDKind: String, rows: UInt64,
       position: GoldenPosition
@@ -121,7 +122,7 @@ private struct Fields: Decodable {
   /// In 1/10,000; not there where none is given.
   var recallTarget: UInt16?
   var elementType: UInt8?
-  var exact, includesSelf, closes: Bool?
+  var exact, includesSelf, closes, stale: Bool?
   var requestID, code: UInt32?
   var collections: [GoldenCollection]?
   var entries: [Entry]?
@@ -159,23 +160,21 @@ private struct Fields: Decodable {
       let elementType = try need(ElementType(rawValue: need(elementType)))
       let queries = try need(vectors).optional.map { try need($0) }
       return SearchRequest(
-        collection: try need(collection), vectors: try need(QueryVectors(queries, as: elementType)), k: try need(k),
-        effort: try need(ef), recallTarget: try target(), isExact: try need(exact), modifiers: try changes())
+        try terms(), vectors: try need(QueryVectors(queries, as: elementType)))
     case "SearchReply":
-      return SearchReply(
+      var reply = SearchReply(
         position: try need(position).value, recordIDKind: try idKind(need(recordIDKind)),
         parts: .init(rawValue: try need(parts)), payloadColumns: payloadColumns ?? [],
         answers: try need(queries).map { try answer($0) })
+      reply.isStale = stale ?? false
+      return reply
     case "SearchByID":
       return SearchByIDRequest(
-        collection: try need(collection), ids: try need(ids).map(\.id), k: try need(k), effort: try need(ef),
-        recallTarget: try target(), isExact: try need(exact), includesSelf: try need(includesSelf),
-        modifiers: try changes())
+        try terms(), ids: try need(ids).map(\.id), includesSelf: try need(includesSelf))
     case "SearchLike":
       return SearchLikeRequest(
-        collection: try need(collection), like: try need(like).map(\.id), unlike: try need(unlike).map(\.id),
-        k: try need(k), effort: try need(ef), recallTarget: try target(), isExact: try need(exact),
-        includesSelf: try need(includesSelf), modifiers: try changes())
+        try terms(), like: try need(like).map(\.id), unlike: try need(unlike).map(\.id),
+        includesSelf: try need(includesSelf))
     case "Describe": return DescribeRequest(collection: try need(collection))
     case "Described":
       return Described(
@@ -188,15 +187,23 @@ private struct Fields: Decodable {
           }), payload: try need(payload))
     case "Fetch":
       return FetchRequest(
-        collection: try need(collection), ids: try need(ids).map(\.id), wantsVectors: try need(elementType) == 1)
+        collection: try need(collection), ids: try need(ids).map(\.id), wantsVectors: try need(elementType) == 1,
+        freshness: try changes().freshness)
     case "Fetched":
       return Fetched(
-        position: try need(position).value, dimension: try need(dimension), vectors: try need(vectors).optional)
+        position: try need(position).value, dimension: try need(dimension), vectors: try need(vectors).optional,
+        isStale: stale ?? false)
     case "Cancel": return Cancel(requestID: try need(requestID))
     case "Error":
       return ErrorReply(WireError(.init(rawValue: try need(code)), try need(text)), closes: try need(closes))
     default: throw GoldenError.unknown(name)
     }
+  }
+
+  private func terms() throws -> SearchTerms {
+    SearchTerms(
+      collection: try need(collection), k: try need(k), effort: try need(ef), recallTarget: try target(),
+      isExact: try need(exact), modifiers: try changes())
   }
 
   private func changes() throws -> SearchModifiers { try modifiers?.value() ?? SearchModifiers() }
@@ -260,8 +267,8 @@ func bytes(ofHex hex: String) throws -> ByteBuffer {
 func decodeAny(_ kind: MessageKind, _ body: ByteBuffer) throws(WireError) -> any WireMessage {
   let message = try decodeWithoutFilters(kind, body)
   let modifiers = [
-    (message as? SearchRequest)?.modifiers, (message as? SearchByIDRequest)?.modifiers,
-    (message as? SearchLikeRequest)?.modifiers,
+    (message as? SearchRequest)?.terms.modifiers, (message as? SearchByIDRequest)?.terms.modifiers,
+    (message as? SearchLikeRequest)?.terms.modifiers,
   ]
   for case let modifiers? in modifiers {
     switch modifiers.filters {

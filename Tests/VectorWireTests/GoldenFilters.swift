@@ -8,6 +8,8 @@ import VectorIndex
 struct GoldenModifiers: Decodable {
   struct Grouping: Decodable { var attribute: String, perGroup: Int }
   struct Diversity: Decodable { var lambda: Float, candidates: Int }
+  struct NotOlder: Decodable { var position: GoldenPosition, waitMilliseconds: Int }
+  struct Strong: Decodable { var waitMilliseconds: Int }
 
   var filter: GoldenFilter?
   var filters: [GoldenFilter?]?
@@ -18,6 +20,8 @@ struct GoldenModifiers: Decodable {
   var explain: Bool?
   /// Empty: all.
   var payload: [String]?
+  var notOlder: NotOlder?
+  var strong: Strong?
 
   func value() throws -> SearchModifiers {
     var modifiers = SearchModifiers()
@@ -29,6 +33,10 @@ struct GoldenModifiers: Decodable {
     modifiers.diversity = diversity.map { .init(lambda: $0.lambda, candidates: $0.candidates) }
     modifiers.explains = explain ?? false
     modifiers.payload = payload.map { $0.isEmpty ? .all : .columns($0) }
+    if let notOlder {
+      modifiers.freshness = .position(notOlder.position.value, waitMilliseconds: notOlder.waitMilliseconds)
+    }
+    if let strong { modifiers.freshness = .strong(waitMilliseconds: strong.waitMilliseconds) }
     return modifiers
   }
 }

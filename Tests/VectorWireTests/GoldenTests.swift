@@ -48,15 +48,16 @@ import Testing
   @Test func fieldsLandWhereTheyBelong() throws {
     let search = try #require(golden.frames.first { $0.name.hasPrefix("search, two f16") })
     let request = try SearchRequest(decoding: try bodyOf(search))
-    #expect(request.k == 1 && request.effort == 64 && !request.isExact && request.collection == "d")
+    #expect(
+      request.terms == SearchTerms(collection: "d", k: 1, effort: 64, recallTarget: nil, isExact: false))
     #expect(request.vectors.elementType == .float16 && request.vectors.count == 2 && request.vectors.dimension == 3)
     #expect(request.vectors[0] == [65504, 0x1p-14, 0x1p-24] && request.vectors[1] == [-1.5, 0, -1023 * 0x1p-24])
 
     let asking = try #require(golden.frames.first { $0.name == "search, a recall target of .9876" })
-    let asked = try SearchRequest(decoding: try bodyOf(asking))
-    #expect(asked.effort == 0 && asked.recallTarget?.share == 0.9876 && request.recallTarget == nil)
+    let asked = try SearchRequest(decoding: try bodyOf(asking)).terms
+    #expect(asked.effort == 0 && asked.recallTarget?.share == 0.9876)
     let asksByID = try #require(golden.frames.first { $0.name.hasSuffix("a recall target of .99") })
-    #expect(try SearchByIDRequest(decoding: try bodyOf(asksByID)).recallTarget == RecallTarget(0.99))
+    #expect(try SearchByIDRequest(decoding: try bodyOf(asksByID)).terms.recallTarget == RecallTarget(0.99))
 
     let found = try #require(golden.frames.first { $0.name.hasPrefix("search reply, text") })
     let reply = try SearchReply(decoding: try bodyOf(found))
@@ -81,11 +82,21 @@ import Testing
     #expect(carried.answers.map { $0.results.map(\.payload) } == [[["Olá", nil], ["", "7"]], [[nil, nil]]])
 
     let all = try #require(golden.frames.first { $0.name.hasPrefix("search, all modifiers") })
-    let modifiers = try SearchRequest(decoding: try bodyOf(all)).modifiers
+    let modifiers = try SearchRequest(decoding: try bodyOf(all)).terms.modifiers
     #expect(try modifiers.filter(of: 0)?.form() == .tree(.isNull("a")))
     #expect(modifiers.distanceMax == 0.75 && modifiers.offset == 20 && modifiers.explains)
     #expect(modifiers.grouping == .init(attribute: "document", perGroup: 3))
     #expect(modifiers.diversity == .init(lambda: 0.5, candidates: 0))
+
+    let newer = try #require(golden.frames.first { $0.name == "search, a position to wait for" })
+    let freshness = try SearchRequest(decoding: try bodyOf(newer)).terms.modifiers.freshness
+    #expect(
+      freshness
+        == .position(
+          Position(systemID: 7_412_233_445_566_778_899, appliedLSN: 0x1_6B37_4D848, timeline: 1),
+          waitMilliseconds: 1_500))
+    let strong = try #require(golden.frames.first { $0.name == "fetch vectors, strong" })
+    #expect(try FetchRequest(decoding: try bodyOf(strong)).freshness == .strong(waitMilliseconds: 60_000))
 
     let likeness = try #require(golden.frames.first { $0.name.hasPrefix("search like and unlike") })
     let like = try SearchLikeRequest(decoding: try bodyOf(likeness))
@@ -94,6 +105,26 @@ import Testing
     let fetched = try #require(golden.frames.first { $0.name.hasPrefix("fetched, one") })
     let vectors = try Fetched(decoding: try bodyOf(fetched)).vectors
     #expect(vectors == [[0.5, 0.25], nil, [-1, 3e38]])
+  }
+
+  /// What the header says is read with the frame, and bits that are not known are passed over.
+  @Test func staleRepliesSayItInTheirHeader() throws {
+    for frame in golden.frames where [.searchReply, .fetched].contains(MessageKind(rawValue: frame.kind)) {
+      var bytes = try bytes(ofHex: frame.hex)
+      for flags in [frame.deadlineMilliseconds, frame.deadlineMilliseconds | 0x8000_0002] {
+        bytes.setInteger(flags, at: 12, endianness: .little)
+        var reader = FrameReader()
+        reader.append(bytes)
+        guard case .frame(let read) = reader.next(bodyBytesMax: 1 << 20) else {
+          Issue.record("\(frame.name) is no frame")
+          continue
+        }
+        let isStale =
+          read.header.kind == .fetched ? try Fetched(frame: read).isStale : try SearchReply(frame: read).isStale
+        #expect(isStale == frame.name.contains("stale"), "\(frame.name)")
+      }
+    }
+    #expect(golden.frames.count { $0.name.contains("stale") } == 2)
   }
 
   @Test func whatMustBeRefusedIsRefused() throws {

@@ -95,10 +95,10 @@ import VectorIndex
   @Test func recallTargetsAreThoseOfTheDocument() throws {
     let vectors = try #require(QueryVectors([[1]]))
     let requests: [(message: any WireMessage, at: Int)] = [
-      (SearchRequest(collection: "c", vectors: vectors, k: 1), 10),
-      (SearchByIDRequest(collection: "c", ids: [.int64(1)], k: 1), 10),
-      (SearchRequest(collection: "c", vectors: vectors, k: 1, effort: 7), 10),
-      (SearchByIDRequest(collection: "c", ids: [.int64(1)], k: 1, effort: 7), 10),
+      (SearchRequest(.init(collection: "c", k: 1), vectors: vectors), 10),
+      (SearchByIDRequest(.init(collection: "c", k: 1), ids: [.int64(1)]), 10),
+      (SearchRequest(.init(collection: "c", k: 1, effort: 7), vectors: vectors), 10),
+      (SearchByIDRequest(.init(collection: "c", k: 1, effort: 7), ids: [.int64(1)]), 10),
     ]
     for (n, request) in requests.enumerated() {
       var bytes = body(of: request.message)

@@ -1,6 +1,8 @@
 // One collection as the server serves it: an index with a name and a place in the life of Postgres.
 //
-// May use: VectorIndex, VectorWire's Position and descriptions.
+// What it tells of following Postgres is set by whoever follows; who waits for that is in Collection+Waiting.swift.
+//
+// May use: VectorIndex, FollowState, PositionWaiters, VectorWire's Position and descriptions.
 
 import Synchronization
 import VectorIndex
@@ -16,9 +18,17 @@ public final class Collection: Sendable {
 
   public let name: String
   public let index: HNSWIndex
-  private let followed: Mutex<Position>
+  let followed: Mutex<Followed>
   private let queries = Atomic<UInt64>(0)
   private let distances = Atomic<UInt64>(0)
+
+  /// Where it stands, and who waits for it to stand farther on.
+  struct Followed {
+    var position: Position
+    var state: FollowState?
+    var source: (any PositionSource)?
+    var waiters = PositionWaiters()
+  }
 
   /// - Throws: `invalidConfiguration` for a name that is empty or longer than ``nameBytesMax``.
   public init(name: String, index: HNSWIndex, position: Position = .unknown) throws(ServerError) {
@@ -28,14 +38,7 @@ public final class Collection: Sendable {
     }
     self.name = name
     self.index = index
-    followed = Mutex(position)
-  }
-
-  /// Up to where the index has followed its table. Set it after the changes are applied, never before: an answer names
-  /// the position that was read before its search began.
-  public var position: Position {
-    get { followed.withLock { $0 } }
-    set { followed.withLock { $0 = newValue } }
+    followed = Mutex(Followed(position: position))
   }
 
   func countQueries(_ count: Int, distances computed: Int) {
@@ -49,6 +52,11 @@ public final class Collection: Sendable {
       name: name, dimension: index.configuration.dimension, metric: index.configuration.metric,
       storage: index.configuration.storage, recordIDKind: index.configuration.recordIDKind, rows: UInt64(index.count),
       position: position)
+  }
+
+  /// What a reply says of where its answer stands. Read before the search begins.
+  var standing: (position: Position, flags: ReplyFlags) {
+    followed.withLock { ($0.position, $0.state?.phase == .stale ? .stale : []) }
   }
 
   /// The numbers of docs/PROTOCOL.md. Waits for a writer of the index, so never call it on an event loop.
@@ -82,7 +90,16 @@ public final class Collection: Sendable {
       Statistic("queries", .integer(queries.load(ordering: .relaxed))),
       Statistic("distances", .integer(distances.load(ordering: .relaxed))),
     ]
-    guard let tenant else { return numbers }
-    return numbers + [Statistic("tenant_column", .text(tenant))]
+    return numbers + followStatistics + (tenant.map { [Statistic("tenant_column", .text($0))] } ?? [])
+  }
+
+  private var followStatistics: [Statistic] {
+    let (position, state, waiting) = followed.withLock { ($0.position, $0.state, $0.waiters.count) }
+    return [
+      Statistic("applied_lsn", .text(position.lsnText)),
+      Statistic("system_id", .integer(position.systemID)),
+      Statistic("timeline", .integer(UInt64(position.timeline))),
+      Statistic("waiting_requests", .integer(UInt64(waiting))),
+    ] + FollowState.statistics(state)
   }
 }

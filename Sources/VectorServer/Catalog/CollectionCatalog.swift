@@ -15,16 +15,20 @@ public final class CollectionCatalog: Sendable {
   public subscript(name: String) -> Collection? { collections.withLock { $0[name] } }
 
   /// Adds a collection, or puts it in the place of the one with its name, in one step: every request finds the one or
-  /// the other.
+  /// the other. Requests that wait at the old one for a position wait at the new one from then on.
   /// - Returns: the collection that was there before. Its memory goes when its last request ends.
   @discardableResult
   public func publish(_ collection: Collection) -> Collection? {
-    collections.withLock { $0.updateValue(collection, forKey: collection.name) }
+    let old = collections.withLock { $0.updateValue(collection, forKey: collection.name) }
+    if old !== collection { old?.resumeAll() }
+    return old
   }
 
   @discardableResult
   public func remove(_ name: String) -> Collection? {
-    collections.withLock { $0.removeValue(forKey: name) }
+    let old = collections.withLock { $0.removeValue(forKey: name) }
+    old?.resumeAll()
+    return old
   }
 
   /// All of them, in ascending order of their names' bytes.

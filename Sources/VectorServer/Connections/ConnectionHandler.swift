@@ -91,8 +91,11 @@ final class ConnectionHandler: ChannelInboundHandler {
     context.close(promise: nil)
   }
 
-  /// The server ends: answer what is in flight and close.
-  func shutDown() { act { $0.shutDown() } }
+  /// The server ends: answer what is in flight and close. What waits for a position would hold that up.
+  func shutDown() {
+    act { $0.shutDown() }
+    for task in machine.unanswered { task.endWaiting(ConnectionMachine<SearchTask>.shuttingDown) }
+  }
 
   func closeNow() { context?.close(promise: nil) }
 
@@ -137,7 +140,7 @@ final class ConnectionHandler: ChannelInboundHandler {
       let patience: TimeAmount =
         work.deadlineMilliseconds == 0
         ? TimeAmount(shared.configuration.defaultDeadline) : .milliseconds(Int64(work.deadlineMilliseconds))
-      return SearchTask(work, deadline: .now() + patience, outbox: outbox)
+      return SearchTask(work, arrival: .now(), patience: patience, outbox: outbox, queue: shared.queue)
     }
     // What the queue refuses leaves room for more.
     if case .none = action { return !begun.isEmpty && hand(context) }
@@ -148,8 +151,12 @@ final class ConnectionHandler: ChannelInboundHandler {
   /// Answers the one task of this round on this event loop, where that is faster for all.
   private func answerHere(_ context: ChannelHandlerContext) -> Bool {
     guard let searcher = shared.searchers[ObjectIdentifier(context.eventLoop)]?.value,
-      let frame = searcher.reply(to: begun, of: ObjectIdentifier(self), shared.queue)
+      let outcome = searcher.answer(begun, of: ObjectIdentifier(self), shared.queue)
     else { return false }
+    guard case .reply(let frame) = outcome else {
+      begun.removeAll(keepingCapacity: true)
+      return true
+    }
     for task in begun where machine.finished(task, requestID: task.requestID, reservedBytes: task.reservedBytes) {
       context.write(wrapOutboundOut(frame), promise: nil)
       hasUnflushed = true
@@ -167,9 +174,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     let refused = begun[taken...]
     for task in refused {
       guard machine.finished(task, requestID: task.requestID, reservedBytes: task.reservedBytes) else { continue }
-      write(
-        ErrorReply(WireError(.overloaded, "the server's queue is full: try again in a moment")), task.requestID, context
-      )
+      write(ErrorReply(.queueIsFull), task.requestID, context)
     }
     begun.removeAll(keepingCapacity: true)
     return !refused.isEmpty

@@ -214,6 +214,9 @@ struct ConnectionMachine<Ticket: AnyObject> {
     return .none
   }
 
+  /// The requests without an answer.
+  var unanswered: [Ticket] { Array(inFlight.values) }
+
   mutating func refuse(_ error: WireError) -> Action { close(error, requestID: 0) }
 
   mutating func handshakeTimedOut() -> Action {
@@ -256,7 +259,7 @@ struct ConnectionMachine<Ticket: AnyObject> {
     return .close(error, requestID: requestID, abandoned: disconnected())
   }
 
-  private static var shuttingDown: WireError {
+  static var shuttingDown: WireError {
     WireError(.shuttingDown, "the server is shutting down: connect again in a moment, or to another one")
   }
 

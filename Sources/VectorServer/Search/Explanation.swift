@@ -6,8 +6,12 @@ import VectorIndex
 import VectorWire
 
 extension RetrievalOptions {
-  init(_ search: SearchOptions, _ modifiers: SearchModifiers) {
-    self.init(search: search)
+  init(_ terms: SearchTerms, includesSelf: Bool = false) {
+    self.init(
+      search: SearchOptions(
+        k: terms.k, recallTarget: terms.recallTarget.map { Float($0.share) }, effort: terms.effort,
+        exact: terms.isExact, includesSelf: includesSelf))
+    let modifiers = terms.modifiers
     distanceMax = modifiers.distanceMax
     offset = modifiers.offset
     grouping = modifiers.grouping.map { Grouping(attribute: $0.attribute, perGroup: $0.perGroup) }

@@ -34,21 +34,27 @@ final class LoopSearcher {
     self.catalog = catalog
   }
 
-  /// The answer to the requests that one read of `connection` brought, if this is the place to compute it.
-  func reply(to tasks: [SearchTask], of connection: ObjectIdentifier, _ queue: SearchQueue) -> ByteBuffer? {
+  /// Deals with the requests that one read of `connection` brought.
+  ///
+  /// One that asks for a position that is not reached is parked, and goes to the search threads when it is.
+  /// - Returns: nil when this is not the place for them.
+  func answer(
+    _ tasks: [SearchTask], of connection: ObjectIdentifier, _ queue: SearchQueue
+  ) -> RequestRunner.Outcome? {
     guard lone.asks(connection, now: .now()), tasks.count == 1, let task = tasks.first, isSmall(task.request),
       queue.isIdle
     else { return nil }
-    return runner.reply(to: task)
+    return runner.answer(task)
   }
 
   /// Whether a search is one small thing, whatever the collection holds.
   func isSmall(_ work: SearchWork) -> Bool {
-    guard case .search(let request) = work, request.vectors.count == 1, !request.isExact,
-      let index = catalog[request.collection]?.index
+    guard case .search(let request) = work, request.vectors.count == 1, !request.terms.isExact,
+      let index = catalog[request.terms.collection]?.index
     else { return false }
-    let modifiers = request.modifiers
-    let results = request.k + modifiers.offset
+    let terms = request.terms
+    let modifiers = terms.modifiers
+    let results = terms.k + modifiers.offset
     // Groups and diversity look at many more rows than come back, and a row's payload may be a mebibyte.
     guard results <= Self.resultsMax, modifiers.grouping == nil, modifiers.diversity == nil, modifiers.payload == nil
     else { return false }
@@ -58,10 +64,10 @@ final class LoopSearcher {
         index.count * max(dimension, Self.filterDimensionMin) <= Self.rowsTimesDimensionMax
       else { return false }
     }
-    let target = request.recallTarget.map { Float($0.share) }
+    let target = terms.recallTarget.map { Float($0.share) }
     let effort =
-      request.effort == 0
-      ? index.configuration.expectedEffort(results: results, recallTarget: target) : max(results, request.effort)
+      terms.effort == 0
+      ? index.configuration.expectedEffort(results: results, recallTarget: target) : max(results, terms.effort)
     return effort * dimension <= Self.effortTimesDimensionMax
   }
 }

@@ -1,6 +1,6 @@
 // Answers requests: what a search thread does.
 //
-// May use: VectorIndex, VectorWire, the catalog.
+// May use: VectorIndex, VectorWire, the catalog, FreshnessGate.
 
 import Logging
 import NIOCore
@@ -9,7 +9,15 @@ import VectorWire
 
 /// One search thread's means. Every request gets exactly one reply from it.
 struct RequestRunner: ~Copyable {
-  private let catalog: CollectionCatalog
+  /// What has become of a request.
+  enum Outcome {
+    /// The frame that answers it: its reply or an Error.
+    case reply(ByteBuffer)
+    /// It waits for its collection to be as new as it asks, and comes again.
+    case waits
+  }
+
+  private let gate: FreshnessGate
   private let frameBytesMax: Int
   private let logger: Logger
   private var scratches = ScratchCache()
@@ -18,21 +26,15 @@ struct RequestRunner: ~Copyable {
   private var query: [Float] = []
 
   init(catalog: CollectionCatalog, frameBytesMax: Int, logger: Logger) {
-    self.catalog = catalog
+    gate = FreshnessGate(catalog: catalog)
     self.frameBytesMax = frameBytesMax
     self.logger = logger
   }
 
-  /// The frame that answers `task`: its reply or an Error.
-  mutating func reply(to task: SearchTask) -> ByteBuffer {
+  /// Answers a request, or lets it wait. One that waits may be with another thread by the return.
+  mutating func answer(_ task: SearchTask) -> Outcome {
     do throws(WireError) {
-      try task.checkWanted()
-      guard let collection = catalog[task.request.collection] else {
-        throw WireError(
-          .unknownCollection,
-          "there is no collection \"\(task.request.collection.prefix(100))\": ListCollections names those that there are"
-        )
-      }
+      guard let collection = try gate.collection(for: task) else { return .waits }
       let frame =
         switch task.request {
         case .search(let request): try search(request, task, collection)
@@ -46,10 +48,10 @@ struct RequestRunner: ~Copyable {
           ).frame(requestID: task.requestID)
         }
       try task.checkWanted()
-      return frame
+      return .reply(frame)
     } catch {
       if error.code == .internal { logger.error("a request failed: \(error.message)") }
-      return ErrorReply(error).frame(requestID: task.requestID)
+      return .reply(ErrorReply(error).frame(requestID: task.requestID))
     }
   }
 
@@ -66,25 +68,19 @@ struct RequestRunner: ~Copyable {
         .dimensionMismatch,
         "the queries have \(vectors.dimension) dimensions; collection \"\(collection.name)\" has \(dimension)")
     }
-    let options = RetrievalOptions(
-      SearchOptions(
-        k: request.k, recallTarget: request.recallTarget.map { Float($0.share) }, effort: request.effort,
-        exact: request.isExact), request.modifiers)
-    var filters = try RequestFilters(of: request.modifiers, for: collection, queryCount: vectors.count)
-    let payload = try RequestPayload(of: request.modifiers, for: index)
-    try beginReply(
-      task, collection, request.modifiers, payload, k: request.k, queryCount: vectors.count, findable: index.count)
+    var plan = try begin(
+      request.terms, task, collection, queryCount: vectors.count, findable: index.count)
     if query.count != dimension { query = [Float](repeating: 0, count: dimension) }
 
     let entry = scratches.entry(for: index)
     var distances = 0
     for i in 0..<vectors.count {
       if i > 0 { try task.checkWanted() }
-      let program = try filters.program(ofQuery: i)
+      let program = try plan.filters.program(ofQuery: i)
       query.withUnsafeMutableBufferPointer { vectors.copy(i, into: $0) }
       do throws(IndexError) {
         // Valid for the call: `query` is not touched while it is searched for.
-        distances += try Self.search(index, query, options, program, entry, request.modifiers, payload, &encoder)
+        distances += try Self.search(query, plan, program, entry, &encoder)
       } catch {
         throw WireError(error, of: "query \(i)")
       }
@@ -95,13 +91,12 @@ struct RequestRunner: ~Copyable {
   }
 
   private static func search(
-    _ index: HNSWIndex, _ query: [Float], _ options: RetrievalOptions, _ program: FilterProgram?,
-    _ entry: ScratchCache.Entry, _ modifiers: SearchModifiers, _ payload: RequestPayload?,
+    _ query: [Float], _ plan: SearchPlan, _ program: FilterProgram?, _ entry: ScratchCache.Entry,
     _ encoder: inout SearchReplyEncoder
   ) throws(IndexError) -> Int {
     try query.withUnsafeBufferPointer { query throws(IndexError) in
-      try index.retrieve(query, options, matching: program, scratch: &entry.scratch) {
-        write($0, of: index, options, program, modifiers, payload, &encoder)
+      try plan.index.retrieve(query, plan.options, matching: program, scratch: &entry.scratch) {
+        write($0, plan, program, &encoder)
       }
     }
   }
@@ -111,25 +106,20 @@ struct RequestRunner: ~Copyable {
   ) throws(WireError) -> ByteBuffer {
     let index = collection.index
     try checkKinds(request.ids, collection)
-    let options = RetrievalOptions(
-      SearchOptions(
-        k: request.k, recallTarget: request.recallTarget.map { Float($0.share) }, effort: request.effort,
-        exact: request.isExact, includesSelf: request.includesSelf), request.modifiers)
     let findable = request.includesSelf ? index.count : max(0, index.count - 1)
-    var filters = try RequestFilters(of: request.modifiers, for: collection, queryCount: request.ids.count)
-    let payload = try RequestPayload(of: request.modifiers, for: index)
-    try beginReply(
-      task, collection, request.modifiers, payload, k: request.k, queryCount: request.ids.count, findable: findable)
+    var plan = try begin(
+      request.terms, includesSelf: request.includesSelf, task, collection, queryCount: request.ids.count,
+      findable: findable)
 
     let entry = scratches.entry(for: index)
     var distances = 0
     for (i, id) in request.ids.enumerated() {
       if i > 0 { try task.checkWanted() }
-      let program = try filters.program(ofQuery: i)
+      let program = try plan.filters.program(ofQuery: i)
       let computed: Int?
       do throws(IndexError) {
-        computed = try index.retrieve(near: id, options, matching: program, scratch: &entry.scratch) {
-          Self.write($0, of: index, options, program, request.modifiers, payload, &encoder)
+        computed = try index.retrieve(near: id, plan.options, matching: program, scratch: &entry.scratch) {
+          Self.write($0, plan, program, &encoder)
         }
       } catch {
         throw WireError(error, of: "id \(i)")
@@ -150,21 +140,16 @@ struct RequestRunner: ~Copyable {
   ) throws(WireError) -> ByteBuffer {
     let index = collection.index
     try checkKinds(request.positives + request.negatives, collection)
-    let options = RetrievalOptions(
-      SearchOptions(
-        k: request.k, recallTarget: request.recallTarget.map { Float($0.share) }, effort: request.effort,
-        exact: request.isExact, includesSelf: request.includesSelf), request.modifiers)
-    var filters = try RequestFilters(of: request.modifiers, for: collection, queryCount: 1)
-    let payload = try RequestPayload(of: request.modifiers, for: index)
-    try beginReply(task, collection, request.modifiers, payload, k: request.k, queryCount: 1, findable: index.count)
-    let program = try filters.program(ofQuery: 0)
+    var plan = try begin(
+      request.terms, includesSelf: request.includesSelf, task, collection, queryCount: 1, findable: index.count)
+    let program = try plan.filters.program(ofQuery: 0)
     let entry = scratches.entry(for: index)
     let distances: Int
     do throws(IndexError) {
       distances = try index.retrieve(
-        like: request.positives, unlike: request.negatives, options, matching: program, scratch: &entry.scratch
+        like: request.positives, unlike: request.negatives, plan.options, matching: program, scratch: &entry.scratch
       ) {
-        Self.write($0, of: index, options, program, request.modifiers, payload, &encoder)
+        Self.write($0, plan, program, &encoder)
       }
     } catch {
       throw WireError(error, of: "the examples")
@@ -177,42 +162,44 @@ struct RequestRunner: ~Copyable {
   /// Writes the hits of one query while they are pinned.
   /// - Returns: how many distances they took.
   private static func write(
-    _ hits: RetrievalHits, of index: HNSWIndex, _ options: RetrievalOptions, _ program: FilterProgram?,
-    _ modifiers: SearchModifiers, _ payload: RequestPayload?, _ encoder: inout SearchReplyEncoder
+    _ hits: RetrievalHits, _ plan: SearchPlan, _ program: FilterProgram?, _ encoder: inout SearchReplyEncoder
   ) -> Int {
-    let isGrouped = options.grouping != nil
+    let isGrouped = plan.options.grouping != nil
     for i in 0..<hits.count {
       // The rest would be dropped, and is not decompressed for that.
       if encoder.isTooLarge { break }
       encoder.append(
         hits.id(at: i), distance: hits.distance(at: i), group: isGrouped ? UInt32(hits.group(at: i)) : nil,
-        payload: payload?.values(of: hits, at: i) ?? [])
+        payload: plan.payload?.values(of: hits, at: i) ?? [])
     }
     encoder.endQuery(
       QueryReceipt(hits),
-      explanation: modifiers.explains ? Explanation(hits, of: index, options, program).text : nil)
+      explanation: plan.modifiers.explains ? Explanation(hits, of: plan.index, plan.options, program).text : nil)
     return hits.distancesComputed
   }
 
-  /// Starts the reply, unless it is sure to be too long: then no search is begun for it.
+  /// Makes ready what a search asks for, and starts its reply, unless that is sure to be too long: then no search is begun for it.
   /// - findable: the most rows that a query can find without a filter.
-  private mutating func beginReply(
-    _ task: SearchTask, _ collection: Collection, _ modifiers: SearchModifiers, _ payload: RequestPayload?, k: Int,
-    queryCount: Int, findable: Int
-  ) throws(WireError) {
+  private mutating func begin(
+    _ terms: SearchTerms, includesSelf: Bool = false, _ task: SearchTask, _ collection: Collection, queryCount: Int,
+    findable: Int
+  ) throws(WireError) -> SearchPlan {
+    let plan = try SearchPlan(terms, includesSelf: includesSelf, collection, queryCount: queryCount)
     let kind = collection.index.configuration.recordIDKind
-    let parts = modifiers.replyParts
-    let expected = queryCount * min(modifiers.resultsMax(k: k), findable)
+    let parts = terms.modifiers.replyParts
+    let expected = queryCount * min(terms.modifiers.resultsMax(k: terms.k), findable)
     // A filter, a limit and so on may leave as little as nothing.
-    let least = modifiers.isEmpty ? expected : 0
-    let columns = payload?.names ?? []
+    let least = terms.modifiers.isEmpty ? expected : 0
+    let columns = plan.payload?.names ?? []
     let bytes = SearchReplyEncoder.bodyBytesMin(
       queryCount: queryCount, resultCount: least, recordIDKind: kind, parts: parts,
       payloadColumns: columns)
     guard bytes <= frameBytesMax else { throw replyTooLarge }
+    let (position, flags) = collection.standing
     encoder.begin(
-      requestID: task.requestID, position: collection.position, recordIDKind: kind, queryCount: queryCount,
+      requestID: task.requestID, flags: flags, position: position, recordIDKind: kind, queryCount: queryCount,
       parts: parts, payloadColumns: columns, resultsExpected: expected, bodyBytesMax: frameBytesMax)
+    return plan
   }
 
   private func checkLength() throws(WireError) {
@@ -234,7 +221,7 @@ struct RequestRunner: ~Copyable {
     let index = collection.index
     if let tenants = TenantRule(collection) { throw tenants.fetchRefusal }
     try checkKinds(request.ids, collection)
-    let position = collection.position
+    let (position, flags) = collection.standing
     let dimension = request.wantsVectors ? index.configuration.dimension : 0
     var vectors: [[Float]?] = []
     vectors.reserveCapacity(request.ids.count)
@@ -246,7 +233,9 @@ struct RequestRunner: ~Copyable {
       guard Fetched.bodyBytes(idCount: request.ids.count, foundCount: found, dimension: dimension) <= frameBytesMax
       else { throw replyTooLarge }
     }
-    return Fetched(position: position, dimension: dimension, vectors: vectors).frame(requestID: task.requestID)
+    return Fetched(
+      position: position, dimension: dimension, vectors: vectors, isStale: flags.contains(.stale)
+    ).frame(requestID: task.requestID)
   }
 
   private func checkKinds(_ ids: [RecordID], _ collection: Collection) throws(WireError) {

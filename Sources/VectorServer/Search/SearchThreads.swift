@@ -22,7 +22,7 @@ final class SearchThreads: Sendable {
         guard state == .active else { return }
         var runner = makeRunner()
         while let task = queue.pop() {
-          task.outbox.deliver(runner.reply(to: task), for: task)
+          if case .reply(let frame) = runner.answer(task) { task.outbox.deliver(frame, for: task) }
           queue.finish()
         }
       }

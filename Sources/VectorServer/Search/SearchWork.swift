@@ -21,23 +21,19 @@ enum SearchWork: Sendable {
     switch kind {
     case .search:
       let request = try SearchRequest(decoding: body)
-      try Self.check(k: request.k, effort: request.effort, count: request.vectors.count, limits)
-      try Self.check(request.modifiers, k: request.k, limits)
+      try Self.check(request.terms, count: request.vectors.count, limits)
       self = .search(request)
     case .searchByID:
       let request = try SearchByIDRequest(decoding: body)
-      try Self.check(k: request.k, effort: request.effort, count: request.ids.count, limits)
-      try Self.check(request.modifiers, k: request.k, limits)
+      try Self.check(request.terms, count: request.ids.count, limits)
       self = .searchByID(request)
     case .searchLike:
       let request = try SearchLikeRequest(decoding: body)
-      let count = request.positives.count + request.negatives.count
-      try Self.check(k: request.k, effort: request.effort, count: count, limits)
+      try Self.check(request.terms, count: request.positives.count + request.negatives.count, limits)
       guard !request.positives.isEmpty else {
         throw WireError(
           .invalidCount, "a search by examples has at least one row to be like, not only rows to be unlike")
       }
-      try Self.check(request.modifiers, k: request.k, limits)
       self = .searchLike(request)
     case .fetch:
       let request = try FetchRequest(decoding: body)
@@ -52,35 +48,52 @@ enum SearchWork: Sendable {
     }
   }
 
+  /// What a search asks for; nil for what is no search.
+  var terms: SearchTerms? {
+    switch self {
+    case .search(let request): request.terms
+    case .searchByID(let request): request.terms
+    case .searchLike(let request): request.terms
+    case .fetch, .statistics, .describe: nil
+    }
+  }
+
   var collection: String {
     switch self {
-    case .search(let request): request.collection
-    case .searchByID(let request): request.collection
-    case .searchLike(let request): request.collection
+    case .search(let request): request.terms.collection
+    case .searchByID(let request): request.terms.collection
+    case .searchLike(let request): request.terms.collection
     case .fetch(let request): request.collection
     case .statistics(let request): request.collection
     case .describe(let request): request.collection
     }
   }
 
+  /// How new the collection must be for it.
+  var freshness: Freshness {
+    if case .fetch(let request) = self { return request.freshness }
+    return terms?.modifiers.freshness ?? .any
+  }
+
   /// About how long the reply will be, before the collection is known: ids count as UUIDs, a fetched vector as one of 1,024
   /// dimensions, an explanation as long as it may be, and a result's payload as 1 KiB.
   var replyBytesExpected: Int {
     switch self {
-    case .search(let request): Self.replyBytes(request.vectors.count, request.k, request.modifiers)
-    case .searchByID(let request): Self.replyBytes(request.ids.count, request.k, request.modifiers)
-    case .searchLike(let request): Self.replyBytes(1, request.k, request.modifiers)
+    case .search(let request): Self.replyBytes(request.vectors.count, request.terms)
+    case .searchByID(let request): Self.replyBytes(request.ids.count, request.terms)
+    case .searchLike(let request): Self.replyBytes(1, request.terms)
     case .fetch(let request):
       Fetched.bodyBytes(
         idCount: request.ids.count, foundCount: request.ids.count, dimension: request.wantsVectors ? 1_024 : 0)
-    case .statistics: 1_024
+    case .statistics: 2_048
     case .describe:
       AttributeSchema.columnsMax * (AttributeSchema.nameBytesMax + 6)
         + HNSWConfiguration.payloadColumnsMax * (AttributeSchema.nameBytesMax + 2)
     }
   }
 
-  private static func replyBytes(_ queryCount: Int, _ k: Int, _ modifiers: SearchModifiers) -> Int {
+  private static func replyBytes(_ queryCount: Int, _ terms: SearchTerms) -> Int {
+    let (k, modifiers) = (terms.k, terms.modifiers)
     let explanations = modifiers.explains ? queryCount * WireProtocol.explanationBytesMax : 0
     let payload = modifiers.payload == nil ? 0 : queryCount * modifiers.resultsMax(k: k) << 10
     return explanations + payload
@@ -89,14 +102,15 @@ enum SearchWork: Sendable {
         parts: modifiers.replyParts)
   }
 
-  private static func check(k: Int, effort: Int, count: Int, _ limits: WireLimits) throws(WireError) {
-    guard (1...limits.kMax).contains(k) else {
-      throw WireError(.invalidK, "k is \(k); it must be from 1 to \(limits.kMax)")
+  private static func check(_ terms: SearchTerms, count: Int, _ limits: WireLimits) throws(WireError) {
+    guard (1...limits.kMax).contains(terms.k) else {
+      throw WireError(.invalidK, "k is \(terms.k); it must be from 1 to \(limits.kMax)")
     }
-    guard effort <= limits.efMax else {
-      throw WireError(.invalidEffort, "ef is \(effort); it may be at most \(limits.efMax), or 0 for the default")
+    guard terms.effort <= limits.efMax else {
+      throw WireError(.invalidEffort, "ef is \(terms.effort); it may be at most \(limits.efMax), or 0 for the default")
     }
     try check(count: count, limits)
+    try check(terms.modifiers, k: terms.k, limits)
   }
 
   private static func check(count: Int, _ limits: WireLimits) throws(WireError) {

@@ -1,9 +1,10 @@
-// What a search may ask for beside its k and its effort: filters, a distance limit, an offset, groups, diversity, an explanation, payload.
+// What a search may ask for beside its k and its effort: filters, a distance limit, an offset, groups, diversity, an explanation, payload,
+// and how new the answer must be.
 //
 //     u32 modifierBytes, then in ascending order of their tags, each at most once:
 //     u8 tag, u8 zero, u16 zero, u32 length, `length` bytes
 //
-// May use: FilterCoding, NIOCore's ByteBuffer.
+// May use: FilterCoding, Freshness, NIOCore's ByteBuffer.
 
 import NIOCore
 import VectorIndex
@@ -65,6 +66,8 @@ public struct SearchModifiers: Hashable, Sendable {
   public var explains = false
   /// What each result is to bring back beside its id; nil: nothing.
   public var payload: Payload?
+  /// How new the answer must be, and how long that may be waited for.
+  public var freshness = Freshness.any
 
   public init() {}
 
@@ -88,6 +91,8 @@ public struct SearchModifiers: Hashable, Sendable {
     case diversity = 6
     case explain = 7
     case payload = 8
+    case position = 9
+    case strong = 10
   }
 }
 
@@ -126,6 +131,12 @@ extension SearchModifiers {
       Self.write(.payload, into: &buffer) { buffer in
         if case .columns(let names) = payload { buffer.writeNames(names) } else { buffer.writeNames([]) }
       }
+    }
+    switch freshness {
+    case .any: break
+    case .position(let position, let wait):
+      Self.write(.position, into: &buffer) { $0.writeField(position, waitMilliseconds: wait) }
+    case .strong(let wait): Self.write(.strong, into: &buffer) { $0.writeCount(wait) }
     }
     buffer.setInteger(UInt32(buffer.writerIndex - start - 4), at: start, endianness: .little)
   }
@@ -186,6 +197,13 @@ extension SearchModifiers {
     case .payload:
       let names = try content.names("payload")
       payload = names.isEmpty ? .all : .columns(names)
+    case .position: freshness = try content.freshnessPosition()
+    case .strong:
+      guard freshness == .any else {
+        throw WireError(
+          .invalidOption, "a position and strong were both given: a strong search finds its position itself")
+      }
+      freshness = try content.freshnessStrong()
     case nil: throw WireError(.unsupportedOption, "a search's modifier of tag \(tag) is not known here")
     }
     try content.end()

@@ -13,19 +13,26 @@ public struct FetchRequest: WireMessage, Hashable {
   public var ids: [RecordID]
   /// Whether the vectors are wanted.
   public var wantsVectors: Bool
+  /// How new the answer must be, and how long that may be waited for.
+  public var freshness: Freshness
 
   /// - Precondition: `collection` has at most 65,535 bytes, and every id `isEncodable`.
-  public init(collection: String, ids: [RecordID], wantsVectors: Bool = true) {
+  public init(collection: String, ids: [RecordID], wantsVectors: Bool = true, freshness: Freshness = .any) {
     self.collection = collection
     self.ids = ids
     self.wantsVectors = wantsVectors
+    self.freshness = freshness
   }
 
   public func encode(into buffer: inout ByteBuffer) {
     let elementType = wantsVectors ? ElementType.float32.rawValue : 0
-    buffer.writeMultipleIntegers(elementType, 0 as UInt8, 0 as UInt16, endianness: .little)
+    var modifiers = SearchModifiers()
+    modifiers.freshness = freshness
+    let options = modifiers.isEmpty ? 0 : SearchOption.modifiers
+    buffer.writeMultipleIntegers(elementType, options, 0 as UInt16, endianness: .little)
     buffer.writeCount(ids.count)
     buffer.writeField(collection)
+    if !modifiers.isEmpty { modifiers.encode(into: &buffer) }
     for id in ids { buffer.writeRecordID(id) }
   }
 
@@ -37,10 +44,18 @@ public struct FetchRequest: WireMessage, Hashable {
         .unsupportedOption, "vectors are fetched as f32 (1) or not at all (0), not as type \(elementType)")
     }
     wantsVectors = elementType == ElementType.float32.rawValue
-    try reader.zero(UInt8.self)
+    let options: UInt8 = try reader.integer("options")
+    try SearchOption.check(options, known: SearchOption.modifiers)
     try reader.zero(UInt16.self)
     let count = try reader.count("idCount")
     collection = try reader.string("collection")
+    let hasModifiers = options & SearchOption.modifiers != 0
+    var modifiers = hasModifiers ? try reader.modifiers(queryCount: count) : SearchModifiers()
+    freshness = modifiers.freshness
+    modifiers.freshness = .any
+    guard modifiers.isEmpty else {
+      throw WireError(.unsupportedOption, "a fetch has no modifiers but a position or strong")
+    }
     ids = try reader.recordIDs(count)
   }
 }
@@ -54,13 +69,23 @@ public struct Fetched: WireMessage, Hashable {
   public let dimension: Int
   /// One entry an id, in the request's order: nil where it was not found; empty when no vectors were asked for.
   public let vectors: [[Float]?]
+  /// Whether the collection no longer follows Postgres; said in the frame's header.
+  public var isStale = false
 
   /// - Precondition: every vector has `dimension` elements.
-  public init(position: Position, dimension: Int, vectors: [[Float]?]) {
+  public init(position: Position, dimension: Int, vectors: [[Float]?], isStale: Bool = false) {
     precondition(vectors.allSatisfy { $0 == nil || $0?.count == dimension })
+    self.isStale = isStale
     self.position = position
     self.dimension = dimension
     self.vectors = vectors
+  }
+
+  public var replyFlags: ReplyFlags { isStale ? .stale : [] }
+
+  public init(frame: Frame) throws(WireError) {
+    try self.init(decoding: frame.body)
+    isStale = frame.header.replyFlags.contains(.stale)
   }
 
   /// The body's length.

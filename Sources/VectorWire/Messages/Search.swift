@@ -1,6 +1,13 @@
 // Search, SearchByID and SearchLike: the requests. Their common answer is in SearchReply.swift.
 //
-// May use: NIOCore's ByteBuffer.
+//     u32 k, u32 ef
+//     Search: u8 elementType, u8 options              SearchByID, SearchLike: u8 options, u8 zero
+//     u16 recallTarget
+//     Search: u32 dimension, u32 queryCount           SearchByID: u32 idCount           SearchLike: u32 likeCount, u32 unlikeCount
+//     string collection, modifiers
+//     Search: the vectors                             SearchByID, SearchLike: the ids
+//
+// May use: SearchTerms, NIOCore's ByteBuffer.
 
 import NIOCore
 import VectorIndex
@@ -9,63 +16,33 @@ import VectorIndex
 public struct SearchRequest: WireMessage, Hashable {
   public static let kind = MessageKind.search
 
-  /// Results a query.
-  public var k: Int
-  /// Size of the candidate list; 0 = none given.
-  public var effort: Int
-  /// The recall that is asked for, in the place of an effort; where neither is given, the collection's default decides.
-  public var recallTarget: RecallTarget?
-  /// Whether every row is to be scanned.
-  public var isExact: Bool
-  public var collection: String
-  public var modifiers: SearchModifiers
+  public var terms: SearchTerms
   public var vectors: QueryVectors
 
-  /// - Precondition: `collection` has at most 65,535 bytes.
-  public init(
-    collection: String, vectors: QueryVectors, k: Int, effort: Int = 0, recallTarget: RecallTarget? = nil,
-    isExact: Bool = false, modifiers: SearchModifiers = SearchModifiers()
-  ) {
-    self.collection = collection
-    self.modifiers = modifiers
+  public init(_ terms: SearchTerms, vectors: QueryVectors) {
+    self.terms = terms
     self.vectors = vectors
-    self.k = k
-    self.effort = effort
-    self.recallTarget = recallTarget
-    self.isExact = isExact
   }
 
   public func encode(into buffer: inout ByteBuffer) {
-    buffer.writeCount(k)
-    buffer.writeCount(effort)
-    let options = SearchOption.bits(isExact: isExact, includesSelf: false, modifiers)
-    buffer.writeMultipleIntegers(
-      vectors.elementType.rawValue, options, recallTarget?.units ?? 0, endianness: .little)
-    buffer.writeCount(vectors.dimension)
-    buffer.writeCount(vectors.count)
-    buffer.writeField(collection)
-    if !modifiers.isEmpty { modifiers.encode(into: &buffer) }
+    let options = terms.options(includesSelf: false)
+    terms.encode(
+      vectors.elementType.rawValue, options, counts: vectors.dimension, vectors.count, into: &buffer)
     buffer.writeImmutableBuffer(vectors.bytes)
   }
 
   /// The vectors and the filters share the body's memory.
   public init(decoding body: ByteBuffer) throws(WireError) {
     var reader = BodyReader(body)
-    k = try reader.count("k")
-    effort = try reader.count("ef")
-    let rawElementType: UInt8 = try reader.integer("elementType")
-    let options: UInt8 = try reader.integer("options")
-    recallTarget = try reader.recallTarget(beside: effort)
-    let dimension = try reader.count("dimension")
-    let count = try reader.count("queryCount")
-    collection = try reader.string("collection")
+    var head = try SearchHead(&reader, countNames: ["dimension", "queryCount"])
+    let (rawElementType, options) = (head.first, head.second)
+    let (dimension, count) = (head.counts[0], head.counts[1])
     guard let elementType = ElementType(rawValue: rawElementType) else {
       throw WireError(.unsupportedOption, "vectors are sent as f32 (1) or f16 (2), not as type \(rawElementType)")
     }
-    try SearchOption.check(options, known: SearchOption.exact | SearchOption.modifiers)
-    isExact = options & SearchOption.exact != 0
-    let hasModifiers = options & SearchOption.modifiers != 0
-    modifiers = hasModifiers ? try reader.modifiers(queryCount: count) : SearchModifiers()
+    try head.read(
+      options, known: SearchOption.exact | SearchOption.modifiers, queryCount: count, from: &reader)
+    terms = head.terms
     let bytes = reader.rest()
     let (elements, overflows) = count.multipliedReportingOverflow(by: dimension)
     guard !overflows, elements <= bytes.readableBytes, elements * elementType.byteCount == bytes.readableBytes else {
@@ -82,57 +59,29 @@ public struct SearchRequest: WireMessage, Hashable {
 public struct SearchByIDRequest: WireMessage, Hashable {
   public static let kind = MessageKind.searchByID
 
-  public var k: Int
-  public var effort: Int
-  public var recallTarget: RecallTarget?
-  public var isExact: Bool
+  public var terms: SearchTerms
   /// Whether a row may be among its own results.
   public var includesSelf: Bool
-  public var collection: String
-  public var modifiers: SearchModifiers
   public var ids: [RecordID]
 
-  /// - Precondition: `collection` has at most 65,535 bytes, and every id `isEncodable`.
-  public init(
-    collection: String, ids: [RecordID], k: Int, effort: Int = 0, recallTarget: RecallTarget? = nil,
-    isExact: Bool = false, includesSelf: Bool = false, modifiers: SearchModifiers = SearchModifiers()
-  ) {
-    self.collection = collection
-    self.modifiers = modifiers
+  /// - Precondition: every id `isEncodable`.
+  public init(_ terms: SearchTerms, ids: [RecordID], includesSelf: Bool = false) {
+    self.terms = terms
     self.ids = ids
-    self.k = k
-    self.effort = effort
-    self.recallTarget = recallTarget
-    self.isExact = isExact
     self.includesSelf = includesSelf
   }
 
   public func encode(into buffer: inout ByteBuffer) {
-    buffer.writeCount(k)
-    buffer.writeCount(effort)
-    let options = SearchOption.bits(isExact: isExact, includesSelf: includesSelf, modifiers)
-    buffer.writeMultipleIntegers(options, 0 as UInt8, recallTarget?.units ?? 0, endianness: .little)
-    buffer.writeCount(ids.count)
-    buffer.writeField(collection)
-    if !modifiers.isEmpty { modifiers.encode(into: &buffer) }
+    terms.encode(terms.options(includesSelf: includesSelf), 0, counts: ids.count, into: &buffer)
     for id in ids { buffer.writeRecordID(id) }
   }
 
   public init(decoding body: ByteBuffer) throws(WireError) {
     var reader = BodyReader(body)
-    k = try reader.count("k")
-    effort = try reader.count("ef")
-    let options: UInt8 = try reader.integer("options")
-    try SearchOption.check(options, known: SearchOption.all)
-    isExact = options & SearchOption.exact != 0
-    includesSelf = options & SearchOption.includesSelf != 0
-    try reader.zero(UInt8.self)
-    recallTarget = try reader.recallTarget(beside: effort)
-    let count = try reader.count("idCount")
-    collection = try reader.string("collection")
-    let hasModifiers = options & SearchOption.modifiers != 0
-    modifiers = hasModifiers ? try reader.modifiers(queryCount: count) : SearchModifiers()
-    ids = try reader.recordIDs(count)
+    var head = try SearchHead(&reader, countNames: ["idCount"])
+    includesSelf = try head.readNaming(queryCount: head.counts[0], from: &reader)
+    terms = head.terms
+    ids = try reader.recordIDs(head.counts[0])
   }
 }
 
@@ -140,84 +89,76 @@ public struct SearchByIDRequest: WireMessage, Hashable {
 public struct SearchLikeRequest: WireMessage, Hashable {
   public static let kind = MessageKind.searchLike
 
-  public var k: Int
-  public var effort: Int
-  public var recallTarget: RecallTarget?
-  public var isExact: Bool
+  public var terms: SearchTerms
   /// Whether the rows that are named may be among the results.
   public var includesSelf: Bool
-  public var collection: String
-  public var modifiers: SearchModifiers
   public var positives: [RecordID]
   public var negatives: [RecordID]
 
-  /// - Precondition: `collection` has at most 65,535 bytes, and every id `isEncodable`.
+  /// - Precondition: every id `isEncodable`.
   public init(
-    collection: String, like positives: [RecordID], unlike negatives: [RecordID] = [], k: Int, effort: Int = 0,
-    recallTarget: RecallTarget? = nil, isExact: Bool = false, includesSelf: Bool = false,
-    modifiers: SearchModifiers = SearchModifiers()
+    _ terms: SearchTerms, like positives: [RecordID], unlike negatives: [RecordID] = [], includesSelf: Bool = false
   ) {
-    self.collection = collection
-    self.modifiers = modifiers
+    self.terms = terms
     self.positives = positives
     self.negatives = negatives
-    self.k = k
-    self.effort = effort
-    self.recallTarget = recallTarget
-    self.isExact = isExact
     self.includesSelf = includesSelf
   }
 
   public func encode(into buffer: inout ByteBuffer) {
-    buffer.writeCount(k)
-    buffer.writeCount(effort)
-    let options = SearchOption.bits(isExact: isExact, includesSelf: includesSelf, modifiers)
-    buffer.writeMultipleIntegers(options, 0 as UInt8, recallTarget?.units ?? 0, endianness: .little)
-    buffer.writeCount(positives.count)
-    buffer.writeCount(negatives.count)
-    buffer.writeField(collection)
-    if !modifiers.isEmpty { modifiers.encode(into: &buffer) }
+    terms.encode(
+      terms.options(includesSelf: includesSelf), 0, counts: positives.count, negatives.count, into: &buffer)
     for id in positives { buffer.writeRecordID(id) }
     for id in negatives { buffer.writeRecordID(id) }
   }
 
   public init(decoding body: ByteBuffer) throws(WireError) {
     var reader = BodyReader(body)
-    k = try reader.count("k")
-    effort = try reader.count("ef")
-    let options: UInt8 = try reader.integer("options")
-    try SearchOption.check(options, known: SearchOption.all)
-    isExact = options & SearchOption.exact != 0
-    includesSelf = options & SearchOption.includesSelf != 0
-    try reader.zero(UInt8.self)
-    recallTarget = try reader.recallTarget(beside: effort)
-    let positiveCount = try reader.count("positiveCount")
-    let negativeCount = try reader.count("negativeCount")
-    collection = try reader.string("collection")
-    let hasModifiers = options & SearchOption.modifiers != 0
-    modifiers = hasModifiers ? try reader.modifiers(queryCount: 1) : SearchModifiers()
+    var head = try SearchHead(&reader, countNames: ["likeCount", "unlikeCount"])
+    includesSelf = try head.readNaming(queryCount: 1, from: &reader)
+    terms = head.terms
     // Two numbers under 2^32: no overflow.
-    let ids = try reader.recordIDs(positiveCount + negativeCount)
-    positives = Array(ids[..<positiveCount])
-    negatives = Array(ids[positiveCount...])
+    let ids = try reader.recordIDs(head.counts[0] + head.counts[1])
+    positives = Array(ids[..<head.counts[0]])
+    negatives = Array(ids[head.counts[0]...])
   }
 }
 
-/// The bits of a search's options.
-private enum SearchOption {
-  static let exact: UInt8 = 1
-  static let includesSelf: UInt8 = 2
-  static let modifiers: UInt8 = 4
-  static let all = exact | includesSelf | modifiers
+/// What the three requests have before their vectors or ids.
+private struct SearchHead {
+  var terms: SearchTerms
+  /// The two bytes that each of them uses in its own way.
+  let first, second: UInt8
+  let counts: [Int]
 
-  static func bits(isExact: Bool, includesSelf: Bool, _ modifiers: SearchModifiers) -> UInt8 {
-    (isExact ? exact : 0) | (includesSelf ? self.includesSelf : 0) | (modifiers.isEmpty ? 0 : self.modifiers)
+  /// Reads everything but the modifiers.
+  init(_ reader: inout BodyReader, countNames: [StaticString]) throws(WireError) {
+    let k = try reader.count("k")
+    let effort = try reader.count("ef")
+    first = try reader.integer("options")
+    second = try reader.integer("options")
+    let recallTarget = try reader.recallTarget(beside: effort)
+    var counts: [Int] = []
+    for name in countNames { counts.append(try reader.count(name)) }
+    self.counts = counts
+    terms = SearchTerms(
+      collection: try reader.string("collection"), k: k, effort: effort, recallTarget: recallTarget)
   }
 
-  static func check(_ options: UInt8, known: UInt8) throws(WireError) {
-    guard options & ~known == 0 else {
-      throw WireError(
-        .unsupportedOption, "a search of this kind has the option bits \(known) and no others, and \(options) was sent")
-    }
+  /// Holds the option bits against those that there are, and reads what they announce.
+  mutating func read(
+    _ options: UInt8, known: UInt8, queryCount: Int, from reader: inout BodyReader
+  ) throws(WireError) {
+    try SearchOption.check(options, known: known)
+    terms.isExact = options & SearchOption.exact != 0
+    if options & SearchOption.modifiers != 0 { terms.modifiers = try reader.modifiers(queryCount: queryCount) }
+  }
+
+  /// The same for a request that names rows.
+  /// - Returns: whether those may be among the results.
+  mutating func readNaming(queryCount: Int, from reader: inout BodyReader) throws(WireError) -> Bool {
+    guard second == 0 else { throw BodyReader.malformed("a field that must be zero is not") }
+    try read(first, known: SearchOption.all, queryCount: queryCount, from: &reader)
+    return first & SearchOption.includesSelf != 0
   }
 }

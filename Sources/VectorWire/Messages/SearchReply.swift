@@ -76,6 +76,8 @@ public struct SearchReply: WireMessage, Hashable {
   /// The columns of ``SearchResult/payload``; empty where nobody asked for it.
   public let payloadColumns: [String]
   public let answers: [QueryAnswer]
+  /// Whether the collection no longer follows Postgres; said in the frame's header.
+  public var isStale = false
 
   /// - Precondition: every id is of `recordIDKind`; results have groups and payload and answers have explanations as `parts` says.
   public init(
@@ -87,6 +89,13 @@ public struct SearchReply: WireMessage, Hashable {
     self.parts = parts
     self.payloadColumns = payloadColumns
     self.answers = answers
+  }
+
+  public var replyFlags: ReplyFlags { isStale ? .stale : [] }
+
+  public init(frame: Frame) throws(WireError) {
+    try self.init(decoding: frame.body)
+    isStale = frame.header.replyFlags.contains(.stale)
   }
 
   public func encode(into buffer: inout ByteBuffer) {

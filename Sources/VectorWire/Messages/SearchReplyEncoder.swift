@@ -56,13 +56,14 @@ public struct SearchReplyEncoder {
 
   /// Starts a reply.
   /// - Parameters:
+  ///   - flags: what the header says beside the body.
   ///   - queryCount: how often ``endQuery(_:explanation:)`` will be called.
   ///   - parts: what results and queries will have beside ids, distances and receipts.
   ///   - payloadColumns: at most 64; those of the texts that every result brings, if `parts` has them.
   ///   - resultsExpected: of all queries together; what the frame's memory is sized for.
   ///   - bodyBytesMax: the limit in force.
   public mutating func begin(
-    requestID: UInt32, position: Position, recordIDKind: RecordIDKind, queryCount: Int,
+    requestID: UInt32, flags: ReplyFlags = [], position: Position, recordIDKind: RecordIDKind, queryCount: Int,
     parts: SearchReply.Parts = [], payloadColumns: [String] = [], resultsExpected: Int = 0,
     bodyBytesMax: Int = Int(UInt32.max),
     allocator: ByteBufferAllocator = ByteBufferAllocator()
@@ -86,7 +87,9 @@ public struct SearchReplyEncoder {
       queryCount: queryCount, resultCount: resultsExpected, recordIDKind: recordIDKind, parts: parts,
       payloadColumns: payloadColumns)
     frame = allocator.buffer(capacity: Self.bodyStart + min(expected, bodyBytesMax) + 16)
-    FrameHeader(kind: SearchReply.kind, bodyLength: 0, requestID: requestID).encode(into: &frame)
+    var header = FrameHeader(kind: SearchReply.kind, bodyLength: 0, requestID: requestID)
+    header.replyFlags = flags
+    header.encode(into: &frame)
     frame.writeField(position)
     frame.writeMultipleIntegers(
       UInt32(queryCount), 0 as UInt32, recordIDKind.rawValue, parts.rawValue, 0 as UInt16, 0 as UInt32,

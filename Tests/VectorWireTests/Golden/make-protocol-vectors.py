@@ -259,6 +259,10 @@ def names(columns):
     return struct.pack("<H", len(columns)) + b"".join(map(string, columns))
 
 
+def not_older(where, wait):
+    return position(where) + struct.pack("<I", wait)
+
+
 def modifier_block(modifiers):
     """`modifiers`: a dict as it stands in the fields; nothing for an empty one."""
     if not modifiers:
@@ -284,6 +288,11 @@ def modifier_block(modifiers):
         parts.append(modifier(7, b""))
     if "payload" in modifiers:
         parts.append(modifier(8, names(modifiers["payload"])))
+    if "notOlder" in modifiers:
+        asked = modifiers["notOlder"]
+        parts.append(modifier(9, not_older(asked["position"], asked["waitMilliseconds"])))
+    if "strong" in modifiers:
+        parts.append(modifier(10, struct.pack("<I", modifiers["strong"]["waitMilliseconds"])))
     block = b"".join(parts)
     return struct.pack("<I", len(block)) + block
 
@@ -433,6 +442,29 @@ search(
 )
 search("search, an explanation", 26, 1, 0, 1, False, [[0.5]], "d", modifiers={"explain": True})
 search("search, all payload", 28, 1, 0, 1, False, [[0.5]], "d", modifiers={"payload": []})
+AFTER = {"notOlder": {"position": POSITION, "waitMilliseconds": 1500}}
+ANYWHERE = {"notOlder": {"position": {"systemID": 0, "appliedLSN": 1, "timeline": 0}, "waitMilliseconds": 0}}
+search("search, a position to wait for", 35, 1, 0, 1, False, [[0.5]], "d", modifiers=AFTER)
+search("search, a position of any system and not to wait for", 36, 1, 0, 1, False, [[0.5]], "d", modifiers=ANYWHERE)
+search("search, strong", 37, 1, 0, 1, False, [[0.5]], "d", modifiers={"strong": {"waitMilliseconds": 1}})
+search(
+    "search, a filter, an explanation and a position of the longest wait",
+    38,
+    1,
+    0,
+    1,
+    False,
+    [[0.5]],
+    "d",
+    modifiers={
+        "filter": "tenant = 7",
+        "explain": True,
+        "notOlder": {
+            "position": {"systemID": 18446744073709551615, "appliedLSN": 18446744073709551615, "timeline": 4294967295},
+            "waitMilliseconds": 60000,
+        },
+    },
+)
 
 
 # SearchReply
@@ -460,8 +492,13 @@ def payload_text(value):
     return struct.pack("<I", len(value.encode())) + value.encode()
 
 
-def search_reply(name, request_id, id_kind, queries, where=POSITION, grouped=False, explained=False, columns=None):
-    """`queries`: a list of (ids, distances, distancesComputed, exact[, a dict of what there is more])."""
+def search_reply(
+    name, request_id, id_kind, queries, where=POSITION, grouped=False, explained=False, columns=None, stale=False
+):
+    """`queries`: a list of (ids, distances, distancesComputed, exact[, a dict of what there is more]).
+
+    A reply has flags where a request has its deadline.
+    """
     queries = [(*q, {}) if len(q) == 4 else q for q in queries]
     total = sum(len(q[0]) for q in queries)
     parts = int(grouped) | int(explained) << 1 | int(columns is not None) << 2
@@ -489,7 +526,9 @@ def search_reply(name, request_id, id_kind, queries, where=POSITION, grouped=Fal
     }
     if columns is not None:
         fields["payloadColumns"] = columns
-    add(name, "SearchReply", 0x85, request_id, fields, body)
+    if stale:
+        fields["stale"] = True
+    add(name, "SearchReply", 0x85, request_id, fields, body, deadline=int(stale))
 
 
 search_reply(
@@ -621,6 +660,7 @@ search_reply(
     explained=True,
     columns=["title", "größe"],
 )
+search_reply("search reply, stale", 35, "int64", [([int64(1)], [0.25], 7, False)], stale=True)
 
 
 # SearchByID
@@ -674,6 +714,7 @@ search_by_id(
     "documents",
     modifiers={"filters": [["comparison", "tenant", "=", ["int64", 7]], "tenant = 8"], "distanceMax": -1.5},
 )
+search_by_id("search by int64 id, a position", 39, 5, 0, False, False, [int64(9)], "documents", modifiers=AFTER)
 
 
 # SearchLike
@@ -709,6 +750,18 @@ search_like(
     [int64(-2), int64(3)],
     "documents",
     modifiers={"filter": "tenant = 7", "offset": 4294967295},
+)
+search_like(
+    "search like a row, strong",
+    40,
+    5,
+    0,
+    False,
+    False,
+    [int64(1)],
+    [],
+    "documents",
+    modifiers={"strong": {"waitMilliseconds": 250}},
 )
 
 
@@ -768,25 +821,29 @@ for title, attribute in TENANTS.items():
 
 
 # Fetch and Fetched
-def fetch(name, request_id, element_type, ids, collection):
-    body = struct.pack("<BBHI", element_type, 0, 0, len(ids)) + string(collection)
-    body += b"".join(record_id(i) for i in ids)
-    fields = {"elementType": element_type, "collection": collection, "ids": ids}
+def fetch(name, request_id, element_type, ids, collection, modifiers=None):
+    options = 4 if modifiers else 0
+    body = struct.pack("<BBHI", element_type, options, 0, len(ids)) + string(collection)
+    body += modifier_block(modifiers) + b"".join(record_id(i) for i in ids)
+    fields = {"elementType": element_type, "collection": collection, "ids": ids} | with_modifiers(modifiers)
     add(name, "Fetch", 0x07, request_id, fields, body)
 
 
-def fetched(name, request_id, dimension, vectors, where=POSITION):
+def fetched(name, request_id, dimension, vectors, where=POSITION, stale=False):
     """`vectors`: one entry an id: None where it was not found."""
     body = position(where) + struct.pack("<II", len(vectors), dimension)
     body += bytes(0 if v is None else 1 for v in vectors)
     body = padded(body)
     body += b"".join(struct.pack(f"<{dimension}f", *v) for v in vectors if v is not None)
-    fields = {"position": where, "dimension": dimension, "vectors": vectors}
-    add(name, "Fetched", 0x87, request_id, fields, body)
+    fields = {"position": where, "dimension": dimension, "vectors": vectors} | ({"stale": True} if stale else {})
+    add(name, "Fetched", 0x87, request_id, fields, body, deadline=int(stale))
 
 
 fetch("fetch vectors", 15, 1, [int64(1), int64(2), int64(3)], "documents")
 fetch("ask whether ids exist", 16, 0, [text("a"), text("b")], "notes")
+fetch("fetch vectors, a position", 41, 1, [int64(1)], "documents", AFTER)
+fetch("fetch vectors, strong", 42, 1, [int64(1)], "documents", {"strong": {"waitMilliseconds": 60000}})
+fetched("fetched, stale", 41, 1, [[0.5]], stale=True)
 fetched("fetched, one id missing", 15, 2, [[0.5, 0.25], None, [-1.0, 3.0e38]])
 fetched("fetched without vectors (an empty list stands for a found id)", 16, 0, [[], None])
 
@@ -823,6 +880,9 @@ for code, name in (
     (34, "invalidFilter"),
     (35, "invalidOption"),
     (36, "tenantRequired"),
+    (37, "positionNotReached"),
+    (38, "positionForeign"),
+    (39, "strongUnavailable"),
 ):
     add(
         f"error {name}",
@@ -922,6 +982,12 @@ refuse(
     frame(6, struct.pack("<IIBBHI", 1, 0, 8, 0, 0, 1) + string("d") + record_id(int64(1)), 1),
 )
 refuse("fetch as f16", "Fetch", 18, frame(7, struct.pack("<BBHI", 2, 0, 0, 1) + string("d") + record_id(int64(1)), 1))
+refuse(
+    "fetch with an option that is not known",
+    "Fetch",
+    18,
+    frame(7, struct.pack("<BBHI", 1, 1, 0, 1) + string("d") + record_id(int64(1)), 1),
+)
 refuse("cancel without an id", "Cancel", 1, frame(8, b"", 0))
 refuse(
     "collections in a storage that is not given",
@@ -1030,12 +1096,23 @@ refuse_modifiers("modifiers in another order", 1, block(explain, limit))
 refuse_modifiers("a modifier that is there twice", 1, block(limit, limit))
 refuse_modifiers("a modifier whose reserved byte is not zero", 1, block(struct.pack("<BBHI", 7, 1, 0, 0)))
 refuse_modifiers("a modifier of tag 0", 1, block(struct.pack("<BBHI", 0, 0, 0, 0)))
-refuse_modifiers("a modifier of tag 9", 18, block(modifier(9, b"")))
+refuse_modifiers("a modifier of tag 11", 18, block(modifier(11, b"")))
 refuse_modifiers("payload without a count", 1, block(modifier(8, b"\0")))
 refuse_modifiers("payload of fewer names than it says", 1, block(modifier(8, struct.pack("<H", 2) + string("a"))))
 refuse_modifiers("payload of more names than it says", 1, block(modifier(8, struct.pack("<H", 0) + string("a"))))
 refuse_modifiers("payload of 65 names", 35, block(modifier(8, struct.pack("<H", 65) + string("a") * 65)))
 refuse_modifiers("payload of a name that is not UTF-8", 1, block(modifier(8, struct.pack("<HH", 1, 2) + b"\xc3\x28")))
+after = modifier(9, not_older(POSITION, 1500))
+refuse_modifiers("a position that is cut off", 1, block(modifier(9, not_older(POSITION, 1)[:27])))
+refuse_modifiers("a position with a byte left over", 1, block(modifier(9, not_older(POSITION, 1) + b"\0")))
+refuse_modifiers("a position whose reserved field is not zero", 1, block(modifier(9, position(POSITION)[:20] + b"\1" * 8)))
+refuse_modifiers("a position that is there twice", 1, block(after, after))
+refuse_modifiers("a position to wait over a minute for", 35, block(modifier(9, not_older(POSITION, 60_001))))
+refuse_modifiers("a position to wait for ever for", 35, block(modifier(9, not_older(POSITION, 0xFFFFFFFF))))
+refuse_modifiers("strong without its wait", 1, block(modifier(10, b"")))
+refuse_modifiers("strong and no time for it", 35, block(modifier(10, struct.pack("<I", 0))))
+refuse_modifiers("strong and over a minute", 35, block(modifier(10, struct.pack("<I", 60_001))))
+refuse_modifiers("a position and strong", 35, block(after, modifier(10, struct.pack("<I", 1))))
 refuse_modifiers("a distance limit of 5 bytes", 1, block(modifier(3, bytes(5))))
 refuse_modifiers("an offset of 3 bytes", 1, block(modifier(4, bytes(3))))
 refuse_modifiers("an offset of 0", 1, block(modifier(4, bytes(4))))
@@ -1083,10 +1160,10 @@ refuse_filter("of 257 conditions", 34, b"\1\x0a\x00\x01" + TRUE * 256)
 refuse_filter("that promises 65,535 conditions", 34, b"\1\x0a\xff\xff")
 by_id_fixed = struct.pack("<IIBBHI", 1, 0, 4, 0, 0, 1) + string("d")
 refuse(
-    "search by id with a modifier of tag 9",
+    "search by id with a modifier of tag 11",
     "SearchByID",
     18,
-    frame(6, by_id_fixed + block(modifier(9, b"")) + record_id(int64(1)), 1),
+    frame(6, by_id_fixed + block(modifier(11, b"")) + record_id(int64(1)), 1),
 )
 like_fixed = struct.pack("<IIBBHII", 1, 0, 0, 0, 0, 1, 1) + string("d")
 refuse("search like a row that is cut off", "SearchLike", 1, frame(9, like_fixed + record_id(int64(1)), 1))
@@ -1109,6 +1186,13 @@ refuse(
     28,
     frame(9, struct.pack("<IIBBHII", 1, 9, 0, 0, 9_500, 1, 0) + string("d") + record_id(int64(1)), 1),
 )
+fetch_fixed = struct.pack("<BBHI", 1, 4, 0, 1) + string("d")
+for what, code, modifiers in (
+    ("an empty block of modifiers", 1, block()),
+    ("an explanation", 18, block(explain)),
+    ("a filter and a position", 18, block(modifier(1, b"\1" + TRUE), after)),
+):
+    refuse(f"fetch with {what}", "Fetch", code, frame(7, fetch_fixed + modifiers + record_id(int64(1)), 1))
 refuse("describe with a byte left over", "Describe", 1, frame(0x0A, string("d") + b"\0", 1))
 for what, entry in (
     ("of type 0", string("a") + struct.pack("<BBH", 0, 0, 0)),

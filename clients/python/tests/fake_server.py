@@ -35,8 +35,8 @@ class HangUp(Exception):
 Script = Callable[["Peer"], None]
 
 
-def frame(kind: int, request_id: int, body: bytes) -> bytes:
-    return struct.pack("<IBBHII", len(body), kind, 0, 0, request_id, 0) + body
+def frame(kind: int, request_id: int, body: bytes, flags: int = 0) -> bytes:
+    return struct.pack("<IBBHII", len(body), kind, 0, 0, request_id, flags) + body
 
 
 def text(value: str) -> bytes:
@@ -169,8 +169,8 @@ class Peer:
         for i in range(len(data)):
             self.write(data[i : i + 1])
 
-    def reply(self, asked: Asked, kind: int, body: bytes) -> None:
-        self.write(frame(kind, asked.request_id, body))
+    def reply(self, asked: Asked, kind: int, body: bytes, flags: int = 0) -> None:
+        self.write(frame(kind, asked.request_id, body, flags))
 
     def fail(self, asked: Asked, code: int, message: str = "no", closes: bool = False) -> None:
         self.reply(asked, ERROR, error_body(code, message, closes))

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from vizinho import (
+    LSN,
     AttributeType,
     ErrorCode,
     Filter,
@@ -29,7 +30,8 @@ from vizinho import (
     _wire,
     attribute,
 )
-from vizinho._modifiers import Modifiers
+from vizinho._freshness import Freshness
+from vizinho._modifiers import Modifiers, fetch_modifiers
 from vizinho.filters import _EPOCH, _MICROSECOND
 
 GOLDEN = Path(__file__).parents[3] / "Tests/VectorWireTests/Golden/protocol-vectors.json"
@@ -144,7 +146,18 @@ def modifiers(f: dict[str, Any], count: int) -> bytes:
         given.get("explain", False),
         # The protocol's empty list is all of them.
         payload if (payload := given.get("payload", False)) else "payload" in given,
+        freshness(given),
     ).encode(count, single=False)
+
+
+def freshness(given: dict[str, Any]) -> Freshness:
+    if "notOlder" in given:
+        where = given["notOlder"]["position"]
+        position = Position(where["systemID"], LSN(where["appliedLSN"]), where["timeline"])
+        return Freshness(position, given["notOlder"]["waitMilliseconds"] / 1_000)
+    if "strong" in given:
+        return Freshness(wait=given["strong"]["waitMilliseconds"] / 1_000, strong=True)
+    return Freshness()
 
 
 def search_body(f: dict[str, Any]) -> bytes:
@@ -196,6 +209,7 @@ def fetch_body(f: dict[str, Any]) -> bytes:
         count=len(f["ids"]),
         collection=f["collection"],
         record_ids=record_ids(f),
+        modifiers=fetch_modifiers(freshness(f.get("modifiers", {}))),
     )
 
 
@@ -367,6 +381,7 @@ def test_well_formed(well_formed: dict[str, Any]) -> None:
     else:
         (frame,) = read_whole(raw)
         assert (frame.kind, frame.request_id) == (well_formed["kind"], well_formed["requestID"])
+        assert frame.flags == _wire.STALE * fields.get("stale", False)
         REPLIES[message](frame.body, fields)
 
 
@@ -471,11 +486,17 @@ def test_frames_are_the_same_however_they_arrive(seed: int) -> None:
     rng = random.Random(seed)
     sizes = [rng.choice((0, 1, 7, 48, 49, 200, 1_000)) for _ in range(50)]
     frames = [
-        (rng.randrange(0x80, 0x100), rng.randrange(2**32), rng.randbytes(size)) for size in sizes
+        (
+            rng.randrange(0x80, 0x100),
+            rng.randrange(2**32),
+            rng.choice((0, 1, 0xFFFFFFFF)),
+            rng.randbytes(size),
+        )
+        for size in sizes
     ]
     stream = b"".join(
-        struct.pack("<IBBHII", len(body), kind, 0, 0, request_id, 0) + body
-        for kind, request_id, body in frames
+        struct.pack("<IBBHII", len(body), kind, 0, 0, request_id, flags) + body
+        for kind, request_id, flags, body in frames
     )
     reader = _wire.FrameReader(1_000, scratch_bytes=64)
     seen = []
@@ -485,7 +506,7 @@ def test_frames_are_the_same_however_they_arrive(seed: int) -> None:
         assert count > 0
         room[:count] = stream[:count]
         stream = stream[count:]
-        seen += [(f.kind, f.request_id, bytes(f.body)) for f in reader.advance(count)]
+        seen += [(f.kind, f.request_id, f.flags, bytes(f.body)) for f in reader.advance(count)]
     assert seen == frames
 
 

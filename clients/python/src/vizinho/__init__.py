@@ -5,6 +5,7 @@ meant to be shared: one instance for all tasks of a loop, or for all threads.
 """
 
 from ._async import AsyncClient
+from ._positions import position_of, position_of_async
 from ._sync import Client
 from .errors import (
     ClientClosed,
@@ -13,6 +14,7 @@ from .errors import (
     DeadlineExceeded,
     ErrorCode,
     InvalidRequest,
+    NotFresh,
     Overloaded,
     ProtocolError,
     RequestCancelled,
@@ -63,6 +65,7 @@ __all__ = [
     "Hit",
     "InvalidRequest",
     "Metric",
+    "NotFresh",
     "Overloaded",
     "Plan",
     "Position",
@@ -82,4 +85,6 @@ __all__ = [
     "UnknownRecord",
     "VizinhoError",
     "attribute",
+    "position_of",
+    "position_of_async",
 ]

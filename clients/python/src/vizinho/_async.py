@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from . import _requests
 from ._async_link import Link
+from ._freshness import Freshness
 from ._modifiers import Filters, Modifiers
 from ._options import Options
 from .errors import ConnectionFailed
@@ -19,6 +20,7 @@ from .results import (
     Collection,
     Description,
     Fetched,
+    Position,
     RecordID,
     SearchBatch,
     SearchResult,
@@ -103,6 +105,9 @@ class AsyncClient:
         mmr_candidates: int | None = ...,
         explain: bool = ...,
         payload: bool | Sequence[str] = ...,
+        after: Position | str | None = ...,
+        wait: float | None = ...,
+        strong: bool = ...,
         timeout: float | None = ...,
     ) -> SearchResult: ...
     @overload
@@ -124,6 +129,9 @@ class AsyncClient:
         mmr_candidates: int | None = ...,
         explain: bool = ...,
         payload: bool | Sequence[str] = ...,
+        after: Position | str | None = ...,
+        wait: float | None = ...,
+        strong: bool = ...,
         timeout: float | None = ...,
     ) -> SearchBatch: ...
     @overload
@@ -145,6 +153,9 @@ class AsyncClient:
         mmr_candidates: int | None = ...,
         explain: bool = ...,
         payload: bool | Sequence[str] = ...,
+        after: Position | str | None = ...,
+        wait: float | None = ...,
+        strong: bool = ...,
         timeout: float | None = ...,
     ) -> Any: ...
     async def search(
@@ -165,6 +176,9 @@ class AsyncClient:
         mmr_candidates: int | None = None,
         explain: bool = False,
         payload: bool | Sequence[str] = False,
+        after: Position | str | None = None,
+        wait: float | None = None,
+        strong: bool = False,
         timeout: float | None = None,
     ) -> Any:
         """Finds the `k` nearest rows of each query.
@@ -195,13 +209,31 @@ class AsyncClient:
             explain: also say how each answer was found: `SearchResult.explanation`.
             payload: columns whose text, kept beside the vectors, each hit is to bring back, or True
                 for all there are: `Hit.payload`.
+            after: the answer must not be older than this position, or than its text: that of one's
+                own write (`vizinho.position_of`), or the `position` of an earlier answer. What the
+                position does not name, a system or a timeline, is not compared.
+            wait: seconds, up to 60, that the server may wait to be as new as that, within
+                `timeout`; 1 unless given.
+            strong: the answer must not be older than Postgres is now; the server asks it.
             timeout: seconds, instead of the client's.
 
         Returns:
             A `SearchResult` for one query, a `SearchBatch` for a 2-D array, however few its rows.
+
+        Raises:
+            NotFresh: the collection was not as new as `after` or `strong` asked for in time.
         """
         modifiers = Modifiers(
-            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain, payload
+            filter,
+            distance_max,
+            offset,
+            group_by,
+            per_group,
+            mmr,
+            mmr_candidates,
+            explain,
+            payload,
+            Freshness(after, wait, strong),
         )
         request = _requests.search(collection, vectors, k, recall, ef, exact, modifiers)
         return await self._link.call(request, timeout)
@@ -226,6 +258,9 @@ class AsyncClient:
         mmr_candidates: int | None = ...,
         explain: bool = ...,
         payload: bool | Sequence[str] = ...,
+        after: Position | str | None = ...,
+        wait: float | None = ...,
+        strong: bool = ...,
         timeout: float | None = ...,
     ) -> SearchResult: ...
     @overload
@@ -248,6 +283,9 @@ class AsyncClient:
         mmr_candidates: int | None = ...,
         explain: bool = ...,
         payload: bool | Sequence[str] = ...,
+        after: Position | str | None = ...,
+        wait: float | None = ...,
+        strong: bool = ...,
         timeout: float | None = ...,
     ) -> SearchBatch: ...
     async def search_by_id(
@@ -269,6 +307,9 @@ class AsyncClient:
         mmr_candidates: int | None = None,
         explain: bool = False,
         payload: bool | Sequence[str] = False,
+        after: Position | str | None = None,
+        wait: float | None = None,
+        strong: bool = False,
         timeout: float | None = None,
     ) -> SearchResult | SearchBatch:
         """Finds the neighbours of rows that are in the collection.
@@ -278,7 +319,16 @@ class AsyncClient:
         an integer array. Otherwise as `search`.
         """
         modifiers = Modifiers(
-            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain, payload
+            filter,
+            distance_max,
+            offset,
+            group_by,
+            per_group,
+            mmr,
+            mmr_candidates,
+            explain,
+            payload,
+            Freshness(after, wait, strong),
         )
         request = _requests.search_by_id(
             collection, ids, k, recall, ef, exact, include_self, modifiers
@@ -305,6 +355,9 @@ class AsyncClient:
         mmr_candidates: int | None = None,
         explain: bool = False,
         payload: bool | Sequence[str] = False,
+        after: Position | str | None = None,
+        wait: float | None = None,
+        strong: bool = False,
         timeout: float | None = None,
     ) -> SearchResult:
         """Finds rows near what some rows have in common, and away from what others have.
@@ -314,7 +367,16 @@ class AsyncClient:
         is not there fails the request with `UnknownRecord`. Otherwise as `search`.
         """
         modifiers = Modifiers(
-            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain, payload
+            filter,
+            distance_max,
+            offset,
+            group_by,
+            per_group,
+            mmr,
+            mmr_candidates,
+            explain,
+            payload,
+            Freshness(after, wait, strong),
         )
         request = _requests.search_like(
             collection, positive, negative, k, recall, ef, exact, include_self, modifiers
@@ -327,10 +389,18 @@ class AsyncClient:
         ids: _requests.IDs,
         *,
         vectors: bool = True,
+        after: Position | str | None = None,
+        wait: float | None = None,
+        strong: bool = False,
         timeout: float | None = None,
     ) -> Fetched:
-        """Asks which ids are in the collection, and for their vectors."""
-        return await self._link.call(_requests.fetch(collection, ids, vectors), timeout)
+        """Asks which ids are in the collection, and for their vectors.
+
+        `after`, `wait` and `strong` are those of `search`.
+        """
+        return await self._link.call(
+            _requests.fetch(collection, ids, vectors, Freshness(after, wait, strong)), timeout
+        )
 
     async def collections(self, *, timeout: float | None = None) -> list[Collection]:
         """Lists the collections of the server."""

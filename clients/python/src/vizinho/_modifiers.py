@@ -6,11 +6,12 @@ import math
 import operator
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, TypeAlias
 
 from . import _wire
+from ._freshness import Freshness
 from .errors import InvalidRequest
 from .filters import Filter, encode_filter
 
@@ -30,6 +31,8 @@ class _Tag(IntEnum):
     DIVERSITY = 6
     EXPLAIN = 7
     PAYLOAD = 8
+    POSITION = 9
+    STRONG = 10
 
 
 @dataclass(frozen=True)
@@ -45,23 +48,21 @@ class Modifiers:
     mmr_candidates: int | None = None
     explain: bool = False
     payload: bool | Sequence[str] = False
+    freshness: Freshness = field(default_factory=Freshness)
 
     def encode(self, count: int, *, single: bool) -> bytes:
         """The block for a request of `count` queries; nothing where nothing was asked for."""
-        block = b"".join(
-            _TAG.pack(tag, 0, 0, len(content)) + content
-            for tag, content in (
-                self._filters(count, single=single),
-                (_Tag.DISTANCE_MAX, self._distance_max()),
-                (_Tag.OFFSET, self._offset()),
-                (_Tag.GROUPING, self._grouping()),
-                (_Tag.DIVERSITY, self._diversity()),
-                (_Tag.EXPLAIN, b"" if self.explain else None),
-                (_Tag.PAYLOAD, self._payload()),
-            )
-            if content is not None
+        return _block(
+            self._filters(count, single=single),
+            (_Tag.DISTANCE_MAX, self._distance_max()),
+            (_Tag.OFFSET, self._offset()),
+            (_Tag.GROUPING, self._grouping()),
+            (_Tag.DIVERSITY, self._diversity()),
+            (_Tag.EXPLAIN, b"" if self.explain else None),
+            (_Tag.PAYLOAD, self._payload()),
+            (_Tag.POSITION, self.freshness.position()),
+            (_Tag.STRONG, self.freshness.now()),
         )
-        return len(block).to_bytes(4, "little") + block if block else b""
 
     def _filters(self, count: int, *, single: bool) -> tuple[_Tag, bytes | None]:
         given: Any = self.filter  # callers may pass anything, and encode_filter says what is wrong
@@ -131,6 +132,21 @@ class Modifiers:
             0 if self.mmr_candidates is None else _count("mmr_candidates", self.mmr_candidates, 1)
         )
         return _DIVERSITY.pack(share, candidates)
+
+
+def fetch_modifiers(freshness: Freshness) -> bytes:
+    """The block of a fetch, which can only be asked to be new."""
+    return _block((_Tag.POSITION, freshness.position()), (_Tag.STRONG, freshness.now()))
+
+
+def _block(*modifiers: tuple[_Tag, bytes | None]) -> bytes:
+    """In ascending order of their tags; nothing where there are none."""
+    block = b"".join(
+        _TAG.pack(tag, 0, 0, len(content)) + content
+        for tag, content in modifiers
+        if content is not None
+    )
+    return len(block).to_bytes(4, "little") + block if block else b""
 
 
 def _number(name: str, value: float) -> float:

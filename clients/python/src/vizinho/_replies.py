@@ -212,11 +212,11 @@ def statistics(body: memoryview) -> dict[str, int | float | str]:
     return values
 
 
-def search_reply(body: memoryview, query_count: int) -> SearchBatch:
-    """SearchReply to `query_count` queries. Numbers stay views on the body.
+def search_reply(body: memoryview, query_count: int, *, stale: bool = False) -> SearchBatch:
+    """SearchReply to `query_count` queries; `stale` is what its header says.
 
-    UUIDs are decoded when they are looked at; texts and composites at once, because nothing but
-    reading them tells whether they are sound.
+    Numbers stay views on the body. UUIDs are decoded when they are looked at; texts and composites
+    at once, because nothing but reading them tells whether they are sound.
     """
     reader = _Body(body)
     position = reader.position()
@@ -249,7 +249,9 @@ def search_reply(body: memoryview, query_count: int) -> SearchBatch:
         values = [_payload_text(reader) for _ in range(result_count * len(columns))]
         payload = Payload(columns, values)
     reader.end()
-    return SearchBatch(block, distances, offsets, receipts, position, groups, explanations, payload)
+    return SearchBatch(
+        block, distances, offsets, receipts, position, groups, explanations, payload, stale=stale
+    )
 
 
 def _names(reader: _Body) -> list[str]:
@@ -352,7 +354,7 @@ def _scalar(reader: _Body, kind: int) -> int | uuid.UUID | str:
     raise ProtocolError(f"a record id with a column of kind {kind}")
 
 
-def fetched(body: memoryview, ids: RecordIDs, vectors: bool) -> Fetched:
+def fetched(body: memoryview, ids: RecordIDs, vectors: bool, *, stale: bool = False) -> Fetched:
     """Fetched, in answer to a Fetch of `ids`."""
     reader = _Body(body)
     position = reader.position()
@@ -368,10 +370,11 @@ def fetched(body: memoryview, ids: RecordIDs, vectors: bool) -> Fetched:
         if dimension:
             raise ProtocolError("the server sent vectors that nobody asked for")
         reader.end()
-        return Fetched(ids, found, None, position)
+        return Fetched(ids, found, None, position, stale=stale)
     rows = int(np.count_nonzero(found))
     if not dimension and rows:
         raise ProtocolError("the server sent vectors without a dimension")
     raw = reader.take(4 * dimension * rows)
     reader.end()
-    return Fetched(ids, found, np.frombuffer(raw, "<f4").reshape(rows, dimension), position)
+    numbers = np.frombuffer(raw, "<f4").reshape(rows, dimension)
+    return Fetched(ids, found, numbers, position, stale=stale)

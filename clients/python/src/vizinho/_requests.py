@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _replies, _wire
-from ._modifiers import Modifiers
+from ._freshness import Freshness
+from ._modifiers import Modifiers, fetch_modifiers
 from .errors import InvalidRequest, ProtocolError
 from .results import (
     Collection,
@@ -37,6 +38,7 @@ IDs: TypeAlias = RecordID | Iterable[RecordID] | npt.NDArray[Any]
 
 _NO_TAIL = memoryview(b"")
 _NO_MODIFIERS = Modifiers()
+_AS_IT_IS = Freshness()
 _F32 = np.dtype("<f4")
 _F16 = np.dtype("<f2")
 
@@ -55,7 +57,7 @@ class Request(Generic[T_co]):
     head: bytes
     tail: memoryview
     reply_kind: _wire.Kind
-    read: Callable[[memoryview], T_co]
+    read: Callable[[_wire.Frame], T_co]
 
     @property
     def body_length(self) -> int:
@@ -78,21 +80,22 @@ class Request(Generic[T_co]):
         """
         if frame.kind != self.reply_kind:
             raise ProtocolError(f"a {self.kind.name} was answered with kind {frame.kind:#04x}")
-        return self.read(frame.body)
+        return self.read(frame)
 
 
 def hello(client: str) -> Request[ServerInfo]:
     """The first request of a connection."""
     body = _wire.hello(client)
-    return Request(_wire.Kind.HELLO, body, _NO_TAIL, _wire.Kind.WELCOME, _replies.welcome)
+    read = _body_reader(_replies.welcome)
+    return Request(_wire.Kind.HELLO, body, _NO_TAIL, _wire.Kind.WELCOME, read)
 
 
 def ping() -> Request[None]:
     """A ping whose reply must repeat it."""
     token = os.urandom(8)
 
-    def read(body: memoryview) -> None:
-        if body != token:
+    def read(frame: _wire.Frame) -> None:
+        if frame.body != token:
             raise ProtocolError("a pong does not repeat its ping")
 
     return Request(_wire.Kind.PING, token, _NO_TAIL, _wire.Kind.PONG, read)
@@ -101,15 +104,14 @@ def ping() -> Request[None]:
 def collections() -> Request[list[Collection]]:
     """All collections of the server."""
     kinds = _wire.Kind.LIST_COLLECTIONS, _wire.Kind.COLLECTIONS
-    return Request(kinds[0], b"", _NO_TAIL, kinds[1], _replies.collections)
+    return Request(kinds[0], b"", _NO_TAIL, kinds[1], _body_reader(_replies.collections))
 
 
 def statistics(collection: str) -> Request[dict[str, int | float | str]]:
     """What the server counts about a collection."""
     body = _wire.encode_string(collection)
-    return Request(
-        _wire.Kind.STATISTICS, body, _NO_TAIL, _wire.Kind.STATISTICS_REPLY, _replies.statistics
-    )
+    read = _body_reader(_replies.statistics)
+    return Request(_wire.Kind.STATISTICS, body, _NO_TAIL, _wire.Kind.STATISTICS_REPLY, read)
 
 
 def search(
@@ -195,8 +197,8 @@ def search_like(
         modifiers=modifiers.encode(1, single=True),
     )
 
-    def read(body: memoryview) -> SearchResult:
-        return _replies.search_reply(body, 1)[0]
+    def read(frame: _wire.Frame) -> SearchResult:
+        return _search_reply(frame, 1)[0]
 
     return Request(_wire.Kind.SEARCH_LIKE, head, _NO_TAIL, _wire.Kind.SEARCH_REPLY, read)
 
@@ -204,10 +206,13 @@ def search_like(
 def describe(collection: str) -> Request[Description]:
     """The attributes and the payload of a collection."""
     body = _wire.encode_string(collection)
-    return Request(_wire.Kind.DESCRIBE, body, _NO_TAIL, _wire.Kind.DESCRIBED, _replies.described)
+    read = _body_reader(_replies.described)
+    return Request(_wire.Kind.DESCRIBE, body, _NO_TAIL, _wire.Kind.DESCRIBED, read)
 
 
-def fetch(collection: str, ids: IDs, vectors: bool) -> Request[Fetched]:
+def fetch(
+    collection: str, ids: IDs, vectors: bool, freshness: Freshness = _AS_IT_IS
+) -> Request[Fetched]:
     """Which ids are there, and their vectors."""
     listed = _id_list(ids)
     head = _wire.fetch(
@@ -215,10 +220,11 @@ def fetch(collection: str, ids: IDs, vectors: bool) -> Request[Fetched]:
         count=len(listed),
         collection=collection,
         record_ids=_wire.encode_record_ids(listed),
+        modifiers=fetch_modifiers(freshness),
     )
 
-    def read(body: memoryview) -> Fetched:
-        return _replies.fetched(body, listed, vectors)
+    def read(frame: _wire.Frame) -> Fetched:
+        return _replies.fetched(frame.body, listed, vectors, stale=_is_stale(frame))
 
     return Request(_wire.Kind.FETCH, head, _NO_TAIL, _wire.Kind.FETCHED, read)
 
@@ -226,15 +232,28 @@ def fetch(collection: str, ids: IDs, vectors: bool) -> Request[Fetched]:
 def _search_request(
     kind: _wire.Kind, head: bytes, tail: memoryview, count: int, single: bool
 ) -> Request[SearchResult | SearchBatch]:
-    def read_one(body: memoryview) -> SearchResult:
-        return _replies.search_reply(body, 1)[0]
+    def read_one(frame: _wire.Frame) -> SearchResult:
+        return _search_reply(frame, 1)[0]
 
-    def read_all(body: memoryview) -> SearchBatch:
-        return _replies.search_reply(body, count)
+    def read_all(frame: _wire.Frame) -> SearchBatch:
+        return _search_reply(frame, count)
 
     if single:
         return Request(kind, head, tail, _wire.Kind.SEARCH_REPLY, read_one)
     return Request(kind, head, tail, _wire.Kind.SEARCH_REPLY, read_all)
+
+
+def _search_reply(frame: _wire.Frame, count: int) -> SearchBatch:
+    return _replies.search_reply(frame.body, count, stale=_is_stale(frame))
+
+
+def _is_stale(frame: _wire.Frame) -> bool:
+    return bool(frame.flags & _wire.STALE)
+
+
+def _body_reader(read: Callable[[memoryview], T_co]) -> Callable[[_wire.Frame], T_co]:
+    """For replies that say nothing in their header."""
+    return lambda frame: read(frame.body)
 
 
 def _effort_or_recall(ef: int | None, recall: float | None, exact: bool) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _requests
+from ._freshness import Freshness
 from ._modifiers import Filters, Modifiers
 from ._options import Options
 from ._sync_link import Link
@@ -18,6 +19,7 @@ from .results import (
     Collection,
     Description,
     Fetched,
+    Position,
     RecordID,
     SearchBatch,
     SearchResult,
@@ -97,6 +99,9 @@ class Client:
         mmr_candidates: int | None = ...,
         explain: bool = ...,
         payload: bool | Sequence[str] = ...,
+        after: Position | str | None = ...,
+        wait: float | None = ...,
+        strong: bool = ...,
         timeout: float | None = ...,
     ) -> SearchResult: ...
     @overload
@@ -118,6 +123,9 @@ class Client:
         mmr_candidates: int | None = ...,
         explain: bool = ...,
         payload: bool | Sequence[str] = ...,
+        after: Position | str | None = ...,
+        wait: float | None = ...,
+        strong: bool = ...,
         timeout: float | None = ...,
     ) -> SearchBatch: ...
     @overload
@@ -139,6 +147,9 @@ class Client:
         mmr_candidates: int | None = ...,
         explain: bool = ...,
         payload: bool | Sequence[str] = ...,
+        after: Position | str | None = ...,
+        wait: float | None = ...,
+        strong: bool = ...,
         timeout: float | None = ...,
     ) -> Any: ...
     def search(
@@ -159,11 +170,23 @@ class Client:
         mmr_candidates: int | None = None,
         explain: bool = False,
         payload: bool | Sequence[str] = False,
+        after: Position | str | None = None,
+        wait: float | None = None,
+        strong: bool = False,
         timeout: float | None = None,
     ) -> Any:
         """Finds the `k` nearest rows of each query; see `AsyncClient.search`."""
         modifiers = Modifiers(
-            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain, payload
+            filter,
+            distance_max,
+            offset,
+            group_by,
+            per_group,
+            mmr,
+            mmr_candidates,
+            explain,
+            payload,
+            Freshness(after, wait, strong),
         )
         request = _requests.search(collection, vectors, k, recall, ef, exact, modifiers)
         return self._link.call(request, timeout)
@@ -188,6 +211,9 @@ class Client:
         mmr_candidates: int | None = ...,
         explain: bool = ...,
         payload: bool | Sequence[str] = ...,
+        after: Position | str | None = ...,
+        wait: float | None = ...,
+        strong: bool = ...,
         timeout: float | None = ...,
     ) -> SearchResult: ...
     @overload
@@ -210,6 +236,9 @@ class Client:
         mmr_candidates: int | None = ...,
         explain: bool = ...,
         payload: bool | Sequence[str] = ...,
+        after: Position | str | None = ...,
+        wait: float | None = ...,
+        strong: bool = ...,
         timeout: float | None = ...,
     ) -> SearchBatch: ...
     def search_by_id(
@@ -231,11 +260,23 @@ class Client:
         mmr_candidates: int | None = None,
         explain: bool = False,
         payload: bool | Sequence[str] = False,
+        after: Position | str | None = None,
+        wait: float | None = None,
+        strong: bool = False,
         timeout: float | None = None,
     ) -> SearchResult | SearchBatch:
         """Finds the neighbours of rows of the collection; see `AsyncClient.search_by_id`."""
         modifiers = Modifiers(
-            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain, payload
+            filter,
+            distance_max,
+            offset,
+            group_by,
+            per_group,
+            mmr,
+            mmr_candidates,
+            explain,
+            payload,
+            Freshness(after, wait, strong),
         )
         request = _requests.search_by_id(
             collection, ids, k, recall, ef, exact, include_self, modifiers
@@ -262,11 +303,23 @@ class Client:
         mmr_candidates: int | None = None,
         explain: bool = False,
         payload: bool | Sequence[str] = False,
+        after: Position | str | None = None,
+        wait: float | None = None,
+        strong: bool = False,
         timeout: float | None = None,
     ) -> SearchResult:
         """Finds rows near what some rows have in common; see `AsyncClient.search_like`."""
         modifiers = Modifiers(
-            filter, distance_max, offset, group_by, per_group, mmr, mmr_candidates, explain, payload
+            filter,
+            distance_max,
+            offset,
+            group_by,
+            per_group,
+            mmr,
+            mmr_candidates,
+            explain,
+            payload,
+            Freshness(after, wait, strong),
         )
         request = _requests.search_like(
             collection, positive, negative, k, recall, ef, exact, include_self, modifiers
@@ -279,10 +332,15 @@ class Client:
         ids: _requests.IDs,
         *,
         vectors: bool = True,
+        after: Position | str | None = None,
+        wait: float | None = None,
+        strong: bool = False,
         timeout: float | None = None,
     ) -> Fetched:
         """Asks which ids are in the collection, and for their vectors."""
-        return self._link.call(_requests.fetch(collection, ids, vectors), timeout)
+        return self._link.call(
+            _requests.fetch(collection, ids, vectors, Freshness(after, wait, strong)), timeout
+        )
 
     def collections(self, *, timeout: float | None = None) -> list[Collection]:
         """Lists the collections of the server."""

@@ -45,6 +45,9 @@ PAYLOAD_NULL: Final = 0xFFFFFFFF
 #: A recall target travels in these steps; 0 = none given.
 RECALL_STEPS: Final = 10_000
 
+#: A reply's flag: the collection follows Postgres no more.
+STALE: Final = 1
+
 ELEMENT_F32: Final = 1
 ELEMENT_F16: Final = 2
 
@@ -89,6 +92,8 @@ class Frame(NamedTuple):
 
     kind: int
     request_id: int
+    #: What it says beside its body; bits that are not known mean nothing here.
+    flags: int
     body: memoryview
 
 
@@ -105,7 +110,8 @@ class FrameReader:
         self._scratch = bytearray(scratch_bytes)
         self._scratch_view = memoryview(self._scratch)
         self._end = 0
-        self._head: tuple[int, int] | None = None  # kind and request id of the body under way
+        # Kind, request id and flags of the body under way.
+        self._head: tuple[int, int, int] | None = None
         self._body = self._scratch_view[:0]
         self._filled = 0
 
@@ -132,10 +138,12 @@ class FrameReader:
         start = 0
         end = self._end + count
         while end - start >= HEADER.size:
-            length, kind, flags, reserved, request_id, _ = HEADER.unpack_from(self._scratch, start)
-            if kind < 0x80 or flags or reserved:
+            length, kind, zero, reserved, request_id, flags = HEADER.unpack_from(
+                self._scratch, start
+            )
+            if kind < 0x80 or zero or reserved:
                 raise ProtocolError(
-                    f"expected a reply's header, found kind {kind:#04x}, flags {flags}, reserved "
+                    f"expected a reply's header, found kind {kind:#04x}, flags {zero}, reserved "
                     f"{reserved}: is this address a Vizinho server?"
                 )
             if length > self.body_bytes_max:
@@ -146,14 +154,14 @@ class FrameReader:
             body_start = start + HEADER.size
             if body_start + length <= end:
                 body = memoryview(self._scratch[body_start : body_start + length])
-                frames.append(Frame(kind, request_id, body))
+                frames.append(Frame(kind, request_id, flags, body))
                 start = body_start + length
             elif HEADER.size + length > len(self._scratch):
                 # calloc hands out untouched pages: an announced length costs no memory by itself.
                 self._body = memoryview(bytearray(length))
                 self._filled = end - body_start
                 self._body[: self._filled] = self._scratch_view[body_start:end]
-                self._head = kind, request_id
+                self._head = kind, request_id, flags
                 start = end
             else:
                 break
@@ -290,9 +298,13 @@ def search_like(
     return fixed + encode_string(collection) + modifiers + record_ids
 
 
-def fetch(*, element_type: int, count: int, collection: str, record_ids: bytes) -> bytes:
+def fetch(
+    *, element_type: int, count: int, collection: str, record_ids: bytes, modifiers: bytes = b""
+) -> bytes:
     """A Fetch; `element_type` 0 asks only whether the ids exist."""
-    return _FETCH.pack(element_type, 0, 0, count) + encode_string(collection) + record_ids
+    options = MODIFIERS if modifiers else 0
+    fixed = _FETCH.pack(element_type, options, 0, count)
+    return fixed + encode_string(collection) + modifiers + record_ids
 
 
 def cancel_frame(request_id: int) -> bytes:

@@ -11,6 +11,7 @@
         ├── RequestRejected    (also InvalidRequest)  refused by the server
         ├── DeadlineExceeded   (also RequestTimeout)  the server gave up in time
         ├── ConnectionRefused  (also ConnectionFailed)  the server wants no connection now
+        ├── NotFresh           the collection is not as new as the request asked for
         └── RequestCancelled, Overloaded
 
 So `except InvalidRequest`, `except RequestTimeout` and `except ConnectionFailed` catch the verdicts
@@ -60,6 +61,9 @@ class ErrorCode(IntEnum):
     INVALID_FILTER = 34
     INVALID_OPTION = 35
     TENANT_REQUIRED = 36
+    POSITION_NOT_REACHED = 37
+    POSITION_FOREIGN = 38
+    STRONG_UNAVAILABLE = 39
 
     @classmethod
     def _missing_(cls, value: object) -> ErrorCode | None:
@@ -128,6 +132,14 @@ class DeadlineExceeded(ServerError, RequestTimeout):
     """The server could not answer in time."""
 
 
+class NotFresh(ServerError):
+    """The collection did not get as new as `after` or `strong` asked for, or nobody can tell.
+
+    Ask without them, ask again, or ask Postgres. A position of another Postgres, or of one that has
+    been restored or has failed over since, is a `RequestRejected`: take a new one.
+    """
+
+
 class RequestCancelled(ServerError):
     """The request was cancelled."""
 
@@ -156,6 +168,9 @@ _CLASSES: dict[ErrorCode, type[ServerError]] = {
     ErrorCode.INVALID_FILTER: RequestRejected,
     ErrorCode.INVALID_OPTION: RequestRejected,
     ErrorCode.TENANT_REQUIRED: RequestRejected,
+    ErrorCode.POSITION_FOREIGN: RequestRejected,
+    ErrorCode.POSITION_NOT_REACHED: NotFresh,
+    ErrorCode.STRONG_UNAVAILABLE: NotFresh,
     ErrorCode.UNSUPPORTED_OPTION: RequestRejected,
     ErrorCode.RECORD_ID_MISMATCH: RequestRejected,
     ErrorCode.REPLY_TOO_LARGE: RequestRejected,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
@@ -135,6 +136,11 @@ class LSN(int):
         return f"LSN({str(self)!r})"
 
 
+#: Digits alone, and no more of them than the numbers can have.
+_TOKEN = re.compile(r"([0-9]{1,20})-([0-9]{1,10})-([0-9A-Fa-f]{1,8})\.([0-9A-Fa-f]{1,8})")
+_PRINTED_LSN = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}")
+
+
 class Position(NamedTuple):
     """What an answer is in step with: a place in the history of one Postgres cluster."""
 
@@ -146,6 +152,31 @@ class Position(NamedTuple):
     def is_known(self) -> bool:
         """Whether the server knows how far it has followed Postgres."""
         return self.applied_lsn != 0
+
+    def __str__(self) -> str:
+        """A token that a cookie, a header or a URL can carry; `parse` reads it."""
+        high, low = self.applied_lsn >> 32, self.applied_lsn & 0xFFFFFFFF
+        return f"{self.system_id}-{self.timeline}-{high:X}.{low:X}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """Reads a token, or an LSN as Postgres prints it, of any system and any timeline.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        token = _TOKEN.fullmatch(text)
+        if token is None:
+            lsn = _PRINTED_LSN.fullmatch(text)
+            if lsn is None:
+                raise ValueError(
+                    f"{text[:64]!r} is no position: expected a token, or an LSN as in '16/B374D848'"
+                )
+            return cls(0, LSN.parse(text), 0)
+        system_id, timeline = int(token[1]), int(token[2])
+        if system_id >= 2**64 or timeline >= 2**32:
+            raise ValueError(f"{text!r} is no position: its numbers are too large")
+        return cls(system_id, LSN(int(token[3], 16) << 32 | int(token[4], 16)), timeline)
 
 
 class _Hit(NamedTuple):
@@ -245,6 +276,7 @@ class SearchResult(Sequence[Hit]):
         explanation: how the answer was found, for a person; None unless asked for.
         payload: for each hit the text of its columns; None unless asked for.
         position: what the answer is in step with.
+        stale: whether the collection follows Postgres no more, and must be loaded again.
     """
 
     __slots__ = (
@@ -259,6 +291,7 @@ class SearchResult(Sequence[Hit]):
         "groups",
         "payload",
         "position",
+        "stale",
     )
 
     def __init__(
@@ -271,6 +304,8 @@ class SearchResult(Sequence[Hit]):
         groups: npt.NDArray[np.uint32] | None = None,
         explanation: str | None = None,
         payload: list[dict[str, str | None]] | None = None,
+        *,
+        stale: bool = False,
     ) -> None:
         self._block = block
         self._start = start
@@ -283,6 +318,7 @@ class SearchResult(Sequence[Hit]):
         self.explanation = explanation
         self.payload = payload
         self.position = position
+        self.stale = stale
 
     @property
     def ids(self) -> RecordIDs:
@@ -354,6 +390,7 @@ class SearchBatch(Sequence[SearchResult]):
         distances: `[sum of all n]` float32: the distances of all queries, one after the other.
         groups: `[sum of all n]` uint32, beside `distances`; None without `group_by`.
         position: what the answers are in step with.
+        stale: whether the collection follows Postgres no more, and must be loaded again.
     """
 
     __slots__ = (
@@ -365,6 +402,7 @@ class SearchBatch(Sequence[SearchResult]):
         "distances",
         "groups",
         "position",
+        "stale",
     )
 
     def __init__(
@@ -377,6 +415,8 @@ class SearchBatch(Sequence[SearchResult]):
         groups: npt.NDArray[np.uint32] | None = None,
         explanations: list[str] | None = None,
         payload: Payload | None = None,
+        *,
+        stale: bool = False,
     ) -> None:
         self._block = block
         self._receipts = receipts
@@ -386,6 +426,7 @@ class SearchBatch(Sequence[SearchResult]):
         self._explanations = explanations
         self._payload = payload
         self.position = position
+        self.stale = stale
 
     @property
     def ids(self) -> RecordIDs:
@@ -421,6 +462,7 @@ class SearchBatch(Sequence[SearchResult]):
             None if self.groups is None else self.groups[start:stop],
             None if self._explanations is None else self._explanations[index],
             None if self._payload is None else self._payload.rows(start, stop),
+            stale=self.stale,
         )
 
     def __repr__(self) -> str:
@@ -437,9 +479,10 @@ class Fetched:
             found, in order, as the collection's storage keeps it; None when no vectors were asked
             for.
         position: what the answer is in step with.
+        stale: whether the collection follows Postgres no more, and must be loaded again.
     """
 
-    __slots__ = ("_rows", "found", "ids", "position", "vectors")
+    __slots__ = ("_rows", "found", "ids", "position", "stale", "vectors")
 
     def __init__(
         self,
@@ -447,11 +490,14 @@ class Fetched:
         found: npt.NDArray[np.bool_],
         vectors: npt.NDArray[np.float32] | None,
         position: Position,
+        *,
+        stale: bool = False,
     ) -> None:
         self.ids = ids
         self.found = found
         self.vectors = vectors
         self.position = position
+        self.stale = stale
         self._rows: npt.NDArray[np.int64] | None = None
 
     def vector(self, index: int) -> npt.NDArray[np.float32] | None:
