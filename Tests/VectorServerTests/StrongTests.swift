@@ -199,9 +199,8 @@ import VectorWire
   /// Everything at once: positions rise, collections come and go, questions are answered or fail, requests are cancelled and time
   /// out. Each request has exactly one answer, and none is older than it asked to be.
   @Test(arguments: testSeeds) func whateverHappensThereIsOneAnswer(seed: UInt64) async throws {
-    // The last commit of this Postgres, which is known before any collection has it.
-    let highest = Atomic<UInt64>(start.appliedLSN)
-    let source = FakeSource { position(highest.load(ordering: .sequentiallyConsistent)) }
+    let commits = Commits()
+    let source = FakeSource { position(commits.last) }
     let rows = try makeAsked(source)
     try await withServer([rows], .test { $0.searchThreads = 2 }) { catalog, port in
       let events = Task {
@@ -211,7 +210,7 @@ import VectorWire
           switch Int.random(in: 0..<10, using: &random) {
           case 0...4:
             let step = UInt64.random(in: 0...3, using: &random)
-            current.position = position(highest.wrappingAdd(step, ordering: .sequentiallyConsistent).newValue)
+            current.position = position(commits.add(step))
           case 5:
             let next = try makeAsked(source, at: current.position)
             catalog.publish(next)
@@ -236,7 +235,7 @@ import VectorWire
               var asked: [UInt32: UInt64] = [:]
               for id: UInt32 in 1...20 {
                 // What has been committed by now, a strong answer must not be older than.
-                let now = highest.load(ordering: .sequentiallyConsistent)
+                let now = commits.last
                 let isStrong = Bool.random(using: &random)
                 let lsn = isStrong ? now : now + UInt64.random(in: 0...10, using: &random)
                 let wait = [1, 10, 50_000].randomElement(using: &random) ?? 1
@@ -247,7 +246,8 @@ import VectorWire
               }
               while !asked.isEmpty {
                 let frame = try #require(await raw.next())
-                let least = try #require(asked.removeValue(forKey: frame.header.requestID), "an answer too many")
+                let removed = asked.removeValue(forKey: frame.header.requestID)
+                let least = try #require(removed, "an answer too many")
                 if frame.header.kind == .error {
                   let code = try ErrorReply(decoding: frame.body).error.code
                   #expect(
@@ -267,4 +267,11 @@ import VectorWire
       _ = await events.result
     }
   }
+}
+
+/// The last commit of a Postgres, which is known before any collection has it.
+private final class Commits: Sendable {
+  private let lsn = Atomic<UInt64>(start.appliedLSN)
+  var last: UInt64 { lsn.load(ordering: .sequentiallyConsistent) }
+  func add(_ step: UInt64) -> UInt64 { lsn.wrappingAdd(step, ordering: .sequentiallyConsistent).newValue }
 }

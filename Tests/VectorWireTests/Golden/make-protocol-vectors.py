@@ -263,6 +263,15 @@ def not_older(where, wait):
     return position(where) + struct.pack("<I", wait)
 
 
+def freshness(modifiers):
+    if "notOlder" in modifiers:
+        asked = modifiers["notOlder"]
+        return modifier(9, not_older(asked["position"], asked["waitMilliseconds"]))
+    if "strong" in modifiers:
+        return modifier(10, struct.pack("<I", modifiers["strong"]["waitMilliseconds"]))
+    return b""
+
+
 def modifier_block(modifiers):
     """`modifiers`: a dict as it stands in the fields; nothing for an empty one."""
     if not modifiers:
@@ -288,12 +297,7 @@ def modifier_block(modifiers):
         parts.append(modifier(7, b""))
     if "payload" in modifiers:
         parts.append(modifier(8, names(modifiers["payload"])))
-    if "notOlder" in modifiers:
-        asked = modifiers["notOlder"]
-        parts.append(modifier(9, not_older(asked["position"], asked["waitMilliseconds"])))
-    if "strong" in modifiers:
-        parts.append(modifier(10, struct.pack("<I", modifiers["strong"]["waitMilliseconds"])))
-    block = b"".join(parts)
+    block = b"".join(parts) + freshness(modifiers)
     return struct.pack("<I", len(block)) + block
 
 
@@ -1105,7 +1109,8 @@ refuse_modifiers("payload of a name that is not UTF-8", 1, block(modifier(8, str
 after = modifier(9, not_older(POSITION, 1500))
 refuse_modifiers("a position that is cut off", 1, block(modifier(9, not_older(POSITION, 1)[:27])))
 refuse_modifiers("a position with a byte left over", 1, block(modifier(9, not_older(POSITION, 1) + b"\0")))
-refuse_modifiers("a position whose reserved field is not zero", 1, block(modifier(9, position(POSITION)[:20] + b"\1" * 8)))
+reserved = position(POSITION)[:20] + b"\1" * 8
+refuse_modifiers("a position whose reserved field is not zero", 1, block(modifier(9, reserved)))
 refuse_modifiers("a position that is there twice", 1, block(after, after))
 refuse_modifiers("a position to wait over a minute for", 35, block(modifier(9, not_older(POSITION, 60_001))))
 refuse_modifiers("a position to wait for ever for", 35, block(modifier(9, not_older(POSITION, 0xFFFFFFFF))))

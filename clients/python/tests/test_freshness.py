@@ -25,7 +25,15 @@ from fake_server import (
     read_search,
     search_body,
 )
-from vizinho import LSN, ErrorCode, InvalidRequest, NotFresh, Position, RequestRejected
+from vizinho import (
+    LSN,
+    ErrorCode,
+    InvalidRequest,
+    NotFresh,
+    Position,
+    RequestRejected,
+    ServerError,
+)
 
 HERE = Position(7_412_233_445_566_778_899, LSN.parse("16/B374D848"), 3)
 FETCHED_ONE = struct.pack("<QQII", 77, 5, 1, 0) + struct.pack("<II", 1, 0) + b"\x01" + bytes(7)
@@ -128,7 +136,7 @@ def test_what_makes_no_sense_is_not_sent(driver: Driver, arguments: Any) -> None
         (ErrorCode.POSITION_FOREIGN, RequestRejected),
     ],
 )
-def test_refusals(driver: Driver, code: ErrorCode, expected: type[Exception]) -> None:
+def test_refusals(driver: Driver, code: ErrorCode, expected: type[ServerError]) -> None:
     def script(peer: Peer) -> None:
         peer.welcome()
         peer.fail(peer.read(), code, "the collection is at 0/5, and 0/9 was asked for")
