@@ -92,6 +92,35 @@ import Testing
     }
   }
 
+  @Test(arguments: testSeeds) func frontierOfVeryManyGivesTheNearest(seed: UInt64) {
+    print("large frontier, seed \(seed)")
+    var random = SeededRandom(seed: seed)
+    var frontier = Frontier(capacity: 1)
+    for _ in 0..<2 {
+      frontier.reset()
+      // Many more come than are taken, as in a search that looks very far; then all are taken.
+      var waiting: Set<UInt64> = []
+      var slot: UInt32 = 0
+      for step in 0..<2_000 {
+        for _ in 0..<60 {
+          let entry = Candidate.pack(Float.random(in: 0..<1, using: &random), slot)
+          slot += 1
+          frontier.insert(entry)
+          waiting.insert(entry)
+        }
+        guard let taken = frontier.takeNearest(below: .max) else { return #expect(Bool(false), "seed \(seed)") }
+        if step % 100 == 0 { #expect(taken == waiting.min(), "seed \(seed)") }
+        #expect(waiting.remove(taken) != nil, "seed \(seed)")
+      }
+      let rest = waiting.sorted()
+      for expected in rest {
+        let taken = frontier.takeNearest(below: .max)
+        guard taken == expected else { return #expect(taken == expected, "seed \(seed)") }
+      }
+      #expect(frontier.takeNearest(below: .max) == nil)
+    }
+  }
+
   @Test func frontierOfNothingGivesNothing() {
     var frontier = Frontier(capacity: 8)
     #expect(frontier.takeNearest(below: Candidate.none) == nil && frontier.upcoming == nil)

@@ -4,9 +4,13 @@
 // rest lies as it came, the nearer part apart from the farther, and is looked through when the head has run out. Adding is one
 // store for most, taking is a load, and what will be taken next is known early enough to ask for its links.
 //
-//     head   sorted             all of it  <  nearLeast
-//     near   as it came         nearLeast ≤ … < pivot
-//     far    as it came         all of it  ≥  pivot
+//     head      sorted          all of it  <  nearLeast
+//     near      as it came      nearLeast ≤ … < pivot
+//     far       as it came      pivot ≤ … < farPivot
+//     distant   as it came      all of it  ≥  farPivot
+//
+// A part is looked through once for half of what the part before it holds, so what a search pays for each that it takes is bounded by
+// the first three. Only searches that look very far, of tens of thousands of candidates, have a distant part at all.
 //
 // May use: Candidate. Owns its memory.
 
@@ -22,14 +26,21 @@ struct Frontier: ~Copyable {
   private var far: UnsafeMutablePointer<UInt64>
   private var farCount = 0
   private var farAllocated: Int
+  private var farPivot = Candidate.none
+  /// Nothing is allocated for it before it is needed.
+  private var distant: UnsafeMutablePointer<UInt64>?
+  private var distantCount = 0
+  private var distantAllocated = 0
 
   private static let headMax = 16
   /// Looked through once for every `headMax` that are taken.
   private static let nearMax = 512
+  /// Looked through once for every half of `nearMax`.
+  private static let farMax = 16_384
   private static let sampleCount = 64
 
   init(capacity: Int) {
-    farAllocated = max(capacity, 2 * Self.nearMax)
+    farAllocated = min(max(capacity, 2 * Self.nearMax), Self.farMax)
     head = .allocate(capacity: Self.headMax)
     near = .allocate(capacity: Self.nearMax)
     far = .allocate(capacity: farAllocated)
@@ -39,14 +50,17 @@ struct Frontier: ~Copyable {
     head.deallocate()
     near.deallocate()
     far.deallocate()
+    distant?.deallocate()
   }
 
   mutating func reset() {
     headCount = 0
     nearCount = 0
     farCount = 0
+    distantCount = 0
     nearLeast = Candidate.none
     pivot = Candidate.none
+    farPivot = Candidate.none
   }
 
   /// Adds a candidate. Allocates only when there are more than ever before.
@@ -122,24 +136,74 @@ struct Frontier: ~Copyable {
 
   @inline(__always)
   private mutating func appendFar(_ entry: UInt64) {
-    if farCount == farAllocated { growFar() }
+    if farCount == farAllocated || entry >= farPivot {
+      appendFarther(entry)
+      return
+    }
     far[farCount] = entry
     farCount &+= 1
   }
 
+  /// Where there is no room in the far part, or the entry is beyond it.
   @inline(never)
-  private mutating func growFar() {
-    let larger = UnsafeMutablePointer<UInt64>.allocate(capacity: 2 * farAllocated)
-    larger.update(from: far, count: farCount)
-    far.deallocate()
-    far = larger
-    farAllocated *= 2
+  private mutating func appendFarther(_ entry: UInt64) {
+    if farCount == farAllocated {
+      if farAllocated < Self.farMax {
+        far = Self.grown(far, farCount, to: min(2 * farAllocated, Self.farMax))
+        farAllocated = min(2 * farAllocated, Self.farMax)
+      } else {
+        splitFar()
+      }
+    }
+    if entry >= farPivot {
+      appendDistant(entry)
+    } else {
+      far[farCount] = entry
+      farCount &+= 1
+    }
+  }
+
+  private mutating func appendDistant(_ entry: UInt64) {
+    if distantCount == distantAllocated {
+      distantAllocated = max(2 * distantAllocated, 2 * Self.farMax)
+      distant = Self.grown(distant, distantCount, to: distantAllocated)
+    }
+    // There is room: it was made above.
+    distant.unsafelyUnwrapped[distantCount] = entry
+    distantCount &+= 1
+  }
+
+  private static func grown(
+    _ entries: UnsafeMutablePointer<UInt64>?, _ count: Int, to capacity: Int
+  ) -> UnsafeMutablePointer<UInt64> {
+    let larger = UnsafeMutablePointer<UInt64>.allocate(capacity: capacity)
+    if let entries {
+      larger.update(from: entries, count: count)
+      entries.deallocate()
+    }
+    return larger
+  }
+
+  /// Moves the farther half of the far part to the distant one.
+  private mutating func splitFar() {
+    farPivot = Self.quantile(of: far, farCount, Self.sampleCount / 2)
+    var kept = 0
+    for i in 0..<farCount {
+      let entry = far[i]
+      if entry < farPivot {
+        far[kept] = entry
+        kept &+= 1
+      } else {
+        appendDistant(entry)
+      }
+    }
+    farCount = kept
   }
 
   /// Moves the farther half of the near part to the far one.
   @inline(never)
   private mutating func split() {
-    pivot = quantile(of: near, nearCount, Self.sampleCount / 2)
+    pivot = Self.quantile(of: near, nearCount, Self.sampleCount / 2)
     // Copies of one candidate do not come twice, so something is below the pivot and something is not; but the sample's
     // median may be the least.
     var kept = 0
@@ -157,11 +221,11 @@ struct Frontier: ~Copyable {
   }
 
   /// An entry that about `rank` of `sampleCount` parts of the entries are below.
-  private func quantile(of entries: UnsafeMutablePointer<UInt64>, _ count: Int, _ rank: Int) -> UInt64 {
-    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Self.sampleCount) { buffer in
+  private static func quantile(of entries: UnsafeMutablePointer<UInt64>, _ count: Int, _ rank: Int) -> UInt64 {
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: sampleCount) { buffer in
       // By insertion: the library's sort allocates.
-      for i in 0..<Self.sampleCount {
-        let entry = entries[i &* count / Self.sampleCount]
+      for i in 0..<sampleCount {
+        let entry = entries[i &* count / sampleCount]
         var place = i
         while place > 0, buffer[place &- 1] > entry {
           buffer[place] = buffer[place &- 1]
@@ -176,7 +240,7 @@ struct Frontier: ~Copyable {
   /// Moves the nearest of the rest to the head, and drops what is not below `bound`.
   @inline(never)
   private mutating func refill(below bound: UInt64) {
-    if nearCount == 0, farCount > 0 { refillNear(below: bound) }
+    if nearCount == 0, farCount &+ distantCount > 0 { refillNear(below: bound) }
     var kept = 0
     nearLeast = pivot
     for i in 0..<nearCount {
@@ -200,11 +264,13 @@ struct Frontier: ~Copyable {
 
   /// Moves the nearer of the far part to the near one, which is empty.
   private mutating func refillNear(below bound: UInt64) {
+    if farCount == 0 { refillFar(below: bound) }
     if pivot >= bound {
       farCount = 0
+      distantCount = 0
       return
     }
-    pivot = farCount <= Self.nearMax ? Candidate.none : pivotOfFar()
+    pivot = farCount <= Self.nearMax ? farPivot : Self.pivot(of: far, farCount, partMax: Self.nearMax)
     var kept = 0
     for i in 0..<farCount {
       let entry = far[i]
@@ -221,21 +287,50 @@ struct Frontier: ~Copyable {
     farCount = kept
   }
 
-  /// What at least one and at most `nearMax` of the far part are below.
-  private func pivotOfFar() -> UInt64 {
-    // Aims at half of what the near part holds.
-    let rank = Self.sampleCount * Self.nearMax / 2 / farCount
-    var pivot = quantile(of: far, farCount, min(max(rank, 1), Self.sampleCount - 1))
+  /// Moves the nearer of the distant part to the far one, which is empty.
+  @inline(never)
+  private mutating func refillFar(below bound: UInt64) {
+    guard let distant, farPivot < bound else {
+      distantCount = 0
+      return
+    }
+    // At its full length from here on: what comes from the distant part fits.
+    if farAllocated < Self.farMax {
+      far = Self.grown(far, 0, to: Self.farMax)
+      farAllocated = Self.farMax
+    }
+    farPivot =
+      distantCount <= Self.farMax ? Candidate.none : Self.pivot(of: distant, distantCount, partMax: Self.farMax)
+    var kept = 0
+    for i in 0..<distantCount {
+      let entry = distant[i]
+      if entry >= bound { continue }
+      if entry < farPivot {
+        far[farCount] = entry
+        farCount &+= 1
+      } else {
+        distant[kept] = entry
+        kept &+= 1
+      }
+    }
+    distantCount = kept
+  }
+
+  /// What at least one and at most `partMax` of some entries are below.
+  private static func pivot(of entries: UnsafeMutablePointer<UInt64>, _ count: Int, partMax: Int) -> UInt64 {
+    // Aims at half of what the part holds.
+    let rank = sampleCount * partMax / 2 / count
+    var pivot = quantile(of: entries, count, min(max(rank, 1), sampleCount - 1))
     var low: UInt64?
     var high = Candidate.none
     while true {
       var below = 0
       var least = Candidate.none
-      for i in 0..<farCount {
-        below &+= far[i] < pivot ? 1 : 0
-        least = min(least, far[i])
+      for i in 0..<count {
+        below &+= entries[i] < pivot ? 1 : 0
+        least = min(least, entries[i])
       }
-      if below > 0, below <= Self.nearMax { return pivot }
+      if below > 0, below <= partMax { return pivot }
       // A sample can mislead. No two entries are equal, so halving the range ends.
       if below == 0 { low = pivot } else { high = pivot }
       let from = low ?? least
