@@ -77,6 +77,17 @@ public final class BulkReader: Sendable {
   /// - Throws: ``SourceError``, or what `sink` throws. What was delivered before is then not all, and must not be used.
   ///   There is no second try inside, which could deliver a row twice. A reader reads once.
   public func read(_ sink: @escaping @Sendable (RowBatch) throws -> Void) throws -> BulkReadSummary {
+    try read(underSlot: nil, sink) { _ in }
+  }
+
+  /// The same, of a snapshot whose place in the log is known exactly.
+  ///
+  /// - slot: the name of a temporary replication slot, made for this read; nil: an ordinary snapshot.
+  /// - check: called when all rows were delivered, with the name of the snapshot, which lives until it returns.
+  package func read(
+    underSlot slot: String?, _ sink: @escaping @Sendable (RowBatch) throws -> Void,
+    check: (_ snapshot: String) throws -> Void
+  ) throws -> BulkReadSummary {
     let described = try state.withLock { (state) throws(SourceError) in
       guard !state.hasRead else {
         throw SourceError(.invalidArgument, "This reader has read already: make another one.")
@@ -85,9 +96,13 @@ public final class BulkReader: Sendable {
       return state.described
     }
     let source = described.map { self.source.with(dimension: $0.dimension) } ?? self.source
-    let snapshot = try ExportedSnapshot.take(
-      options, source, stop: stop, patienceSeconds: snapshotPatienceSeconds)
-    try Self.check(snapshot.description, against: described)
+    let snapshot =
+      if let slot {
+        try ExportedSnapshot.take(options, source, slot: slot, stop: stop)
+      } else {
+        try ExportedSnapshot.take(options, source, stop: stop, patienceSeconds: snapshotPatienceSeconds)
+      }
+    try Self.compare(snapshot.description, with: described)
 
     let ranges: [ScanRange]
     switch source {
@@ -100,16 +115,9 @@ public final class BulkReader: Sendable {
     let job = CopyJob(options, source, snapshot, ranges, layout, progress, stop, sink)
     try WorkerThreads.run(
       max(min(workers, ranges.count), 1), stop: stop,
-      watched: [snapshot.lock.fileDescriptor, snapshot.holder.fileDescriptor],
-      check: {
-        guard !snapshot.lock.isLost(), !snapshot.holder.isLost() else {
-          throw SourceError(
-            .connectionLost,
-            "The connection that holds the locks and the snapshot broke. Nothing of this read may be used; start it again."
-          )
-        }
-      },
+      watched: snapshot.fileDescriptors, check: { try snapshot.check() },
       body: { try job.work() })
+    try check(snapshot.name)
     try snapshot.finish()
     return BulkReadSummary(
       description: snapshot.description, rows: progress.rows, nullVectors: progress.nullVectors, bytes: progress.bytes,
@@ -121,7 +129,7 @@ public final class BulkReader: Sendable {
   public func cancel() { stop.raise() }
 
   /// The index was made for what was described; a read of something else would fail in it, or fit it wrongly.
-  private static func check(_ found: SourceDescription, against described: SourceDescription?) throws(SourceError) {
+  private static func compare(_ found: SourceDescription, with described: SourceDescription?) throws(SourceError) {
     guard let described else { return }
     guard
       found.keyColumns == described.keyColumns, found.dimension == described.dimension,

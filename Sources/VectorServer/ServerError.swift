@@ -19,6 +19,12 @@ public struct ServerError: Error, Hashable, Sendable, CustomStringConvertible {
     public static let listenerEnded = Code(rawValue: "listenerEnded")
     /// What a rebuild would read does not fit the memory that this process may have.
     public static let notEnoughMemory = Code(rawValue: "notEnoughMemory")
+    /// The journal holds what this program cannot have written.
+    public static let journalUnusable = Code(rawValue: "journalUnusable")
+    /// What was read is not what Postgres says that it has.
+    public static let notEqual = Code(rawValue: "notEqual")
+    /// A collection is followed, or is not, and what was asked needs the other.
+    public static let notFollowed = Code(rawValue: "notFollowed")
   }
 
   public var code: Code

@@ -19,10 +19,12 @@ public struct SnapshotOrigin: Hashable, Sendable {
   public var createdAt: Int64
   /// The program that wrote it.
   public var writer: String
+  /// How the collection is followed, in its server's words; nil: it is not.
+  public var definition: String?
 
   public init(
     collection: String, source: String, systemID: UInt64, timeline: UInt32, appliedLSN: UInt64, createdAt: Int64,
-    writer: String
+    writer: String, definition: String? = nil
   ) {
     self.collection = collection
     self.source = source
@@ -31,6 +33,7 @@ public struct SnapshotOrigin: Hashable, Sendable {
     self.appliedLSN = appliedLSN
     self.createdAt = createdAt
     self.writer = writer
+    self.definition = definition
   }
 }
 
@@ -90,7 +93,7 @@ public enum IndexSnapshot {
     try SnapshotOrigin(
       collection: file.require(.collection), source: file.require(.source), systemID: file.require(.systemID),
       timeline: narrow(file, .timeline), appliedLSN: file.require(.appliedLSN), createdAt: file.require(.createdAt),
-      writer: file.require(.writer))
+      writer: file.require(.writer), definition: file.optional(.definition))
   }
 
   /// The configuration of the index in a snapshot.
@@ -172,6 +175,7 @@ public enum IndexSnapshot {
     metadata[.appliedLSN] = origin.appliedLSN
     metadata[.createdAt] = origin.createdAt
     metadata[.writer] = origin.writer
+    metadata[.definition] = origin.definition
     metadata[.storage] = configuration.storage.name
     metadata[.rotation] = configuration.rotationVersion
     metadata[.attributes] = configuration.attributes.isEmpty ? nil : configuration.attributes.encoded()
@@ -215,6 +219,7 @@ extension SnapshotMetadataKey where Value == String {
   static let collection = Self("collection")
   static let source = Self("source")
   static let writer = Self("writer")
+  static let definition = Self("definition")
   static let storage = Self("storage")
   static let metric = Self("metric")
 }

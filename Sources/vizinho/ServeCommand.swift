@@ -83,8 +83,11 @@ enum Address {
 struct ServeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "serve",
-    abstract: "Loads the collections of a data directory and answers searches until it is told to end.",
+    abstract: "Answers searches from a data directory, and keeps it in step with Postgres, until it is told to end.",
     discussion: """
+      With --postgres, the collections follow their tables: whatever commits is searchable at once. With --table as well, that table's \
+      collection is loaded first if there is none yet. What Postgres needs for that, `vizinho prepare` says or does.
+
       One process owns a data directory. A snapshot that is damaged is named and nothing is served: the message says how to go \
       back to the one before, deliberately. SIGTERM and SIGINT end it after the answers that are under way.
       """)
@@ -92,13 +95,45 @@ struct ServeCommand: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
   @Option(help: "The folder that holds the collections.") var dataDir: String?
   @OptionGroup var serving: ServingOptions
+  @OptionGroup(title: "To follow Postgres") var following: FollowingOptions
+  @OptionGroup(title: "A collection to follow") var collection: CollectionOptions
 
   func run() async throws {
     let settings = try await common.settings()
     let configuration = try serving.configuration(settings)
     let logger = try serving.logger(settings)
-    let directory = try DataDirectory(path: settings.requiredString(dataDir, .dataDir), create: false)
+    let names = collection.namesSource(settings)
+    let directory = try DataDirectory(
+      path: settings.requiredString(dataDir, .dataDir), create: names, keeping: following.keptSnapshots(settings))
+    // A slot that nothing needs would keep Postgres's log for ever.
+    if settings.string(collection.postgres, .postgres) != nil, try names || !directory.followedCollectionNames().isEmpty
+    {
+      let follow = try following.configuration(settings, collection)
+      let definitions = names ? [try collection.definition(settings)] : []
+      return try await Self.serve(directory, configuration, follow, definitions, logger: logger)
+    }
     try await Self.serve(directory, configuration, alreadyLoaded: nil, logger: logger)
+  }
+
+  /// Serves and follows until a signal.
+  static func serve(
+    _ directory: DataDirectory, _ configuration: ServerConfiguration, _ follow: FollowConfiguration,
+    _ definitions: [CollectionDefinition], logger: Logger
+  ) async throws {
+    let catalog = CollectionCatalog()
+    let service = try await onOwnThread {
+      try FollowService(
+        follow, definitions: definitions, directory: directory, catalog: catalog, writer: Vizinho.name, logger: logger)
+    }
+    let control = try ControlService(service, logger: logger)
+    let server = try VectorServer(configuration: configuration, catalog: catalog, logger: logger)
+    // Ended in the opposite order: no search comes any more when following ends.
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: [.init(service: service), .init(service: control), .init(service: server)],
+        gracefulShutdownSignals: [.sigterm, .sigint],
+        logger: logger))
+    try await group.run()
   }
 
   /// Loads what is not loaded yet, and serves until a signal.
@@ -121,6 +156,12 @@ struct ServeCommand: AsyncParsableCommand {
           "collection": "\(name)", "rows": "\(loaded.index.count)",
           "seconds": "\(String(format: "%.3f", (clock.now - start) / .seconds(1)))",
         ])
+    }
+    let followed = try directory.followedCollectionNames()
+    guard followed.isEmpty else {
+      throw ValidationError(
+        "the data directory \(directory.path) holds collections that follow Postgres (\(followed.joined(separator: ", "))): give "
+          + "\(SettingKey.postgres.description), so that their answers do not grow old")
     }
     guard !catalog.all.isEmpty else {
       throw ValidationError(

@@ -44,6 +44,13 @@ enum SettingKey: String, CaseIterable {
   case workers
   case threads
   case keepSnapshots = "keep_snapshots"
+  // following
+  case publication
+  case slot
+  case snapshotAfterBytes = "snapshot_after_bytes"
+  case journalBytesMax = "journal_bytes_max"
+  case verifyEvery = "verify_every"
+  case readyLagBytes = "ready_lag_bytes"
   // query
   case server
 

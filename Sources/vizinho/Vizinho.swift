@@ -25,5 +25,8 @@ struct Vizinho: AsyncParsableCommand {
         vizinho query --collection documents --id 42
       """,
     version: name,
-    subcommands: [RebuildCommand.self, ServeCommand.self, QueryCommand.self, SnapshotCommand.self])
+    subcommands: [
+      ServeCommand.self, PrepareCommand.self, StatusCommand.self, RebuildCommand.self, VerifyCommand.self,
+      DropCommand.self, QueryCommand.self, SnapshotCommand.self,
+    ])
 }

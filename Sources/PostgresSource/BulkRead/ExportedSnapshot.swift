@@ -5,7 +5,9 @@
 // worker's first look would make the worker see an empty table, without an error. The *holder* keeps the exported
 // snapshot importable.
 //
-// May use: Connection, Preflight.
+// Or, where the table is followed, a temporary replication slot exports the snapshot and says its exact place in the log.
+//
+// May use: Connection, ReplicationConnection, Preflight.
 
 #if canImport(Glibc)
   internal import Glibc
@@ -15,8 +17,15 @@
 
 /// What the workers import.
 struct ExportedSnapshot {
+  /// The connection whose session keeps the snapshot.
+  enum Holder {
+    case session(Connection)
+    /// Nothing may be asked on it: the next command would end the snapshot.
+    case slot(ReplicationConnection)
+  }
+
   let lock: Connection
-  let holder: Connection
+  let holder: Holder
   /// The argument of `SET TRANSACTION SNAPSHOT`.
   let name: String
   /// Every transaction whose commit record ends at or before it is visible in the snapshot; `unknown` when that could
@@ -56,7 +65,7 @@ struct ExportedSnapshot {
         // A partition that was attached after the locking is in the snapshot, but nobody has locked it.
         if try locksAll(description.leaves, lock) {
           return ExportedSnapshot(
-            lock: lock, holder: holder, name: row.text(0), lsn: isSound ? floor.lsn : .unknown,
+            lock: lock, holder: .session(holder), name: row.text(0), lsn: isSound ? floor.lsn : .unknown,
             description: description, warnings: floor.warnings(isSound: isSound, patienceSeconds: patienceSeconds))
         }
         relocks += 1
@@ -72,10 +81,72 @@ struct ExportedSnapshot {
     }
   }
 
+  /// Locks, and makes a temporary slot whose snapshot shows exactly the transactions that commit before its ``lsn``.
+  ///
+  /// Waits until every transaction has ended that was writing when it began: a slot is not made before.
+  static func take(
+    _ options: ConnectionOptions, _ source: RowSource, slot: String, stop: StopFlag
+  ) throws(SourceError) -> ExportedSnapshot {
+    let lock = try Connection(options, stop: stop)
+    let looker = try Connection(options, stop: stop)
+    var description = try Preflight(looker, source).run()
+    let source = source.with(dimension: description.dimension)
+    try lock.query("BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY")
+    for _ in 0..<10 {
+      try lockTables(source, description, lock)
+      let holder = try ReplicationConnection(options, stop: stop)
+      let created = try holder.createSlot(slot, temporary: true, exportsSnapshot: true)
+      guard let name = created.snapshot else {
+        throw SourceError(
+          .snapshotLost, "Postgres made the slot \(slot) and exported no snapshot. Start the read again.")
+      }
+      try looker.query("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+      try looker.query("SET TRANSACTION SNAPSHOT \(SQLText.literal(name))")
+      description = try Preflight(looker, source).run()
+      try looker.query("COMMIT")
+      // A partition that was attached after the locking is in the snapshot, but nobody has locked it.
+      if try locksAll(description.leaves, lock) {
+        return ExportedSnapshot(
+          lock: lock, holder: .slot(holder), name: name, lsn: created.consistentPoint, description: description,
+          warnings: [])
+      }
+    }
+    throw SourceError(
+      .sourceChanged, "The table gets new partitions faster than they can be locked: try again when that is over.")
+  }
+
   /// Ends the read: makes sure that locks and snapshot were held to this moment, and lets go of them.
   func finish() throws(SourceError) {
-    try holder.query("COMMIT")
+    if case .session(let connection) = holder { try connection.query("COMMIT") }
     try lock.query("COMMIT")
+  }
+
+  /// Become readable when something is wrong.
+  var fileDescriptors: [Int32] {
+    switch holder {
+    case .session(let connection): [lock.fileDescriptor, connection.fileDescriptor]
+    case .slot(let connection): [lock.fileDescriptor, connection.fileDescriptor]
+    }
+  }
+
+  /// Called when one of ``fileDescriptors`` is readable.
+  func check() throws(SourceError) {
+    let isHeld =
+      switch holder {
+      case .session(let connection): !connection.isLost()
+      // The server has nothing to say to a connection that asks nothing, but that it ends.
+      case .slot(let connection): !Self.isReadable(connection.fileDescriptor)
+      }
+    guard isHeld, !lock.isLost() else {
+      throw SourceError(
+        .connectionLost,
+        "The connection that holds the locks and the snapshot broke. Nothing of this read may be used; start it again.")
+    }
+  }
+
+  private static func isReadable(_ descriptor: Int32) -> Bool {
+    var descriptor = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return poll(&descriptor, 1, 0) > 0
   }
 
   /// A statement that is planned locks every table that it may read until its transaction ends, as `LOCK TABLE` does;

@@ -69,6 +69,18 @@ public final class DataDirectory: Sendable {
   /// - Returns: nil when it has none.
   /// - Throws: ``SnapshotError``; ``ServerError`` when the snapshot is that of another collection.
   public func load(_ name: String, threads: Int) throws -> Collection? {
+    try loadWithOrigin(name, threads: threads)?.collection
+  }
+
+  /// A collection from disk, and what its snapshot says of where it came from.
+  struct Loaded: Sendable {
+    var collection: Collection
+    var source: String
+    /// nil: it is not followed.
+    var followed: FollowedRecord?
+  }
+
+  func loadWithOrigin(_ name: String, threads: Int) throws -> Loaded? {
     guard let file = try snapshots(of: name).openNewest() else { return nil }
     let (index, origin) = try IndexSnapshot.load(file, threads: threads)
     guard origin.collection == name else {
@@ -76,16 +88,51 @@ public final class DataDirectory: Sendable {
         .invalidConfiguration,
         "\(file.path) is a snapshot of the collection \"\(origin.collection)\"; move it to that collection's folder")
     }
-    return try Collection(
+    let collection = try Collection(
       name: name, index: index,
       position: Position(systemID: origin.systemID, appliedLSN: origin.appliedLSN, timeline: origin.timeline))
+    let followed = try origin.definition.map { text throws(ServerError) in
+      guard let followed = FollowedRecord(text: text) else {
+        throw ServerError(
+          .invalidConfiguration,
+          "\(file.path) says how its collection is followed in a way that this program does not know: use a newer one, or "
+            + "`vizinho rebuild`")
+      }
+      return followed
+    }
+    return Loaded(collection: collection, source: origin.source, followed: followed)
   }
+
+  /// Deletes a collection's folder. One that is there in part after a crash has no newest snapshot, or its older ones: it is renamed first.
+  func remove(_ name: String) throws {
+    let folder = "\(path)/collections/\(name)"
+    guard FileManager.default.fileExists(atPath: folder) else { return }
+    // A name that begins with a dot is no collection's.
+    let gone = "\(path)/collections/.\(name).removed"
+    try? FileManager.default.removeItem(atPath: gone)
+    try FileManager.default.moveItem(atPath: folder, toPath: gone)
+    try FileManager.default.removeItem(atPath: gone)
+  }
+
+  /// The collections that follow Postgres, by their newest snapshots.
+  /// - Throws: ``SnapshotError``.
+  public func followedCollectionNames() throws -> [String] {
+    var names: [String] = []
+    for name in try collectionNames() {
+      guard let file = try snapshots(of: name).openNewest() else { continue }
+      if try IndexSnapshot.origin(of: file).definition != nil { names.append(name) }
+    }
+    return names
+  }
+
+  /// Opens the journal of changes.
+  func openJournal() throws(SnapshotError) -> Journal { try Journal(lock: lock) }
 
   /// Writes the newest snapshot of a collection.
   ///
   /// Blocks the calling thread.
   public func save(
-    _ collection: Collection, source: String, writer: String, threads: Int
+    _ collection: Collection, source: String, definition: String? = nil, writer: String, threads: Int
   ) throws(SnapshotError) -> SnapshotPublisher.Publication {
     let folder = path + "/collections"
     do {
@@ -99,7 +146,8 @@ public final class DataDirectory: Sendable {
       collection.index,
       origin: SnapshotOrigin(
         collection: collection.name, source: source, systemID: position.systemID, timeline: position.timeline,
-        appliedLSN: position.appliedLSN, createdAt: Int64(Date().timeIntervalSince1970), writer: writer),
+        appliedLSN: position.appliedLSN, createdAt: Int64(Date().timeIntervalSince1970), writer: writer,
+        definition: definition),
       to: publisher, options: SnapshotWriter.Options(threads: threads))
   }
 }

@@ -1,0 +1,38 @@
+// How a server follows Postgres: by which slot, and within which bounds.
+//
+// May use: PostgresSource's connection options.
+
+import NIOCore
+import PostgresSource
+
+/// What following needs to know beside the collections.
+public struct FollowConfiguration: Sendable {
+  public var connection: ConnectionOptions
+  /// The publication that lists the tables.
+  public var publication = "vizinho"
+  /// The logical replication slot: one for each data directory.
+  public var slot = "vizinho"
+  /// Connections that copy when a collection is loaded.
+  public var workers = 2
+  /// Threads that link and compress when a collection is loaded, and that read and write snapshots.
+  public var threads = WorkerThreadCount.all
+  /// How long changes are gathered before they are made durable together. They are searchable before.
+  public var commitInterval = Duration.milliseconds(10)
+  /// A collection's snapshot is written anew when so many bytes of changes came after the last one.
+  public var snapshotAfterBytes = 256 << 20
+  /// The journal grows to this at most; then no more is read from Postgres, whose log waits.
+  public var journalBytesMax = 8 << 30
+  /// A server one of whose collections has more bytes of the log than this unapplied is not ready.
+  public var lagBytesReady: UInt64 = 16 << 20
+  /// How often the table's definition, the publication and the slot are looked at.
+  public var watchInterval = Duration.seconds(10)
+  /// How often each collection is compared with Postgres, row by row; nil = only when asked.
+  public var proofInterval: Duration?
+
+  public init(connection: ConnectionOptions) { self.connection = connection }
+}
+
+/// The number of threads that a machine suggests.
+public enum WorkerThreadCount {
+  public static var all: Int { System.coreCount }
+}

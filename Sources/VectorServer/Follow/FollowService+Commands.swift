@@ -1,0 +1,147 @@
+// What an operator can ask of following: how it goes, a collection anew, a collection less.
+//
+// May use: FollowService, PostgresSource's slot facts.
+
+import Foundation
+import PostgresSource
+import Synchronization
+import VectorIndex
+import VectorWire
+
+extension FollowService {
+  /// How following goes.
+  func status() -> ControlReply {
+    let (running, waiting, condition) = withState { ($0.followers, $0.waiting, $0.condition) }
+    let journal = log.journal.statistics
+    var values: [String: String] = [
+      "journal_bytes": String(journal.bytes), "journal_segments": String(journal.segments),
+      "journal_sync_microseconds": String(journal.lastSynchronizationMicroseconds),
+      "received_lsn": "\(log.frontier.mark.lsn)", "durable_lsn": "\(log.durableLSN)",
+    ]
+    var lines: [String] = []
+    switch condition {
+    case .streaming: values["stream"] = "streaming"
+    case .connecting: values["stream"] = "connecting"
+    case .stalled(let reason): (values["stream"], values["stream_reason"]) = ("stalled", reason)
+    case .broken(let reason): (values["stream"], values["stream_reason"]) = ("broken", reason)
+    }
+    lines.append(
+      "stream: \(values["stream"] ?? "")\(values["stream_reason"].map { " (\($0))" } ?? ""), received \(values["received_lsn"] ?? ""), "
+        + "durable \(values["durable_lsn"] ?? ""), journal \(journal.bytes.grouped) bytes")
+    if let slot = try? SlotFacts.read(configuration.slot, over: Connection(configuration.connection, stop: stop)) {
+      values["slot_retained_bytes"] = slot.retainedWALBytes.map { String($0) }
+      values["slot_safe_bytes"] = slot.safeWALBytes.map { String($0) }
+      values["slot_confirmed_lsn"] = slot.confirmedFlushLSN.map { "\($0)" }
+      lines.append(
+        "slot \(configuration.slot): Postgres keeps \((slot.retainedWALBytes ?? 0).grouped) bytes of its log for it"
+          + (slot.safeWALBytes.map { ", \($0.grouped) more are safe" } ?? ""))
+    }
+    for name in Set(running.keys).union(waiting.keys).sorted() {
+      guard let collection = catalog[name] else {
+        values["\(name).state"] = "loading"
+        lines.append("\(name): loading\(withState { $0.load?.progress }.map { ", \($0.text)" } ?? "")")
+        continue
+      }
+      let state = collection.followState
+      values["\(name).state"] = state.map { "\($0.phase.rawValue)" } ?? "none"
+      values["\(name).applied_lsn"] = collection.position.lsnText
+      values["\(name).lag_bytes"] = state.map { String($0.lagBytes) }
+      values["\(name).lag_transactions"] = state.map { String($0.lagTransactions) }
+      values["\(name).rows"] = String(collection.index.count)
+      lines.append(
+        "\(name): \(state?.phase.rawValue ?? "not followed")\(state.map { $0.reason.isEmpty ? "" : " (\($0.reason))" } ?? ""), "
+          + "\(collection.index.count.grouped) rows, applied \(collection.position.lsnText), \((Int(clamping: state?.lagBytes ?? 0)).grouped) bytes behind"
+      )
+    }
+    for (name, proof) in withState({ $0.proofs }) {
+      values["\(name).proved_equal"] = proof.isEqual ? "true" : "false"
+      values["\(name).proved_lsn"] = proof.lsn
+      lines.append("\(name): last compared at \(proof.lsn): \(proof.isEqual ? "equal to its table" : "NOT equal")")
+    }
+    values["ready"] = isReady ? "true" : "false"
+    return ControlReply(.done, lines.joined(separator: "\n"), values: values)
+  }
+
+  /// Whether every collection is served and not farther behind than it may be.
+  var isReady: Bool {
+    let (running, waiting) = withState { ($0.followers, $0.waiting) }
+    guard waiting.isEmpty else { return false }
+    return running.values.allSatisfy { one in
+      guard let state = one.follower.collection.followState else { return false }
+      return (state.phase == .inStep || state.phase == .catchingUp) && state.lagBytes <= configuration.lagBytesReady
+    }
+  }
+
+  /// Loads a collection anew beside the one that is served, and puts it in its place; or adds one. Blocks the calling thread until the new one is
+  /// served and its snapshot is written. Searches go on all the while.
+  ///
+  /// - definition: nil = as it is defined now.
+  /// - isCancelled: asked now and then. What is served stays as it is then.
+  func rebuild(
+    _ name: String, as definition: CollectionDefinition?, isCancelled: @escaping @Sendable () -> Bool,
+    progress: @escaping @Sendable (String) -> Void
+  ) throws -> ControlReply {
+    let known = withState { $0.followers[name]?.definition ?? $0.waiting[name] }
+    guard var wanted = definition ?? known else {
+      throw ServerError(.notFollowed, "there is no collection \"\(name)\" that follows a table: say which with --table")
+    }
+    wanted.name = name
+    let start = ContinuousClock.now
+    let result = Mutex<Result<Void, any Error>?>(nil)
+    jobs.add { [self, wanted] in
+      // Whoever asked may have gone while another load was under way.
+      let outcome = Result {
+        if isCancelled() { throw SourceError(.cancelled, "The rebuild was cancelled; what is served is as it was.") }
+        try loadOnce(wanted) { progress("memory: \($0.text)") }
+      }
+      result.withLock { $0 = outcome }
+    }
+    var last = ""
+    while result.withLock({ $0 == nil }) {
+      Thread.sleep(forTimeInterval: 0.1)
+      if stop.isRaised { throw SourceError(.cancelled, "The server ends.") }
+      let load = withState { $0.load }
+      if isCancelled(), load?.definition.name == name { load?.cancel() }
+      if let text = load?.progress?.text, text != last {
+        progress(text)
+        last = text
+      }
+    }
+    do { try result.withLock { $0 }?.get() } catch {
+      logger.warning(
+        "the rebuild ended before its time, and what is served is as it was: \(error)",
+        metadata: ["collection": "\(name)"])
+      throw error
+    }
+    let collection = catalog[name]
+    return ControlReply(
+      .done,
+      "\(name): \((collection?.index.count ?? 0).grouped) rows, proved equal to the table, in step with \(collection?.position.lsnText ?? ""), in "
+        + String(format: "%.1f s", (ContinuousClock.now - start) / .seconds(1)),
+      values: ["rows": String(collection?.index.count ?? 0), "applied_lsn": collection?.position.lsnText ?? ""])
+  }
+
+  /// Takes a collection away, from memory and disk. The others are not disturbed.
+  func drop(_ name: String) throws {
+    guard let running = withState({ $0.followers.removeValue(forKey: name) }) else {
+      throw ServerError(.notFollowed, "there is no collection \"\(name)\" that follows a table")
+    }
+    running.follower.end(saves: false)
+    running.thread.join()
+    catalog.remove(name)
+    try directory.remove(name)
+    collectJournal()
+  }
+}
+
+extension RebuildProgress {
+  /// For people.
+  var text: String {
+    switch self {
+    case .reading(let rows, let estimated): "reading, \(rows.grouped) of about \(max(rows, estimated).grouped) rows"
+    case .linking(let rows, let total): "linking, \(rows.grouped) of \(total.grouped) rows"
+    case .calibrating: "calibrating"
+    case .saving: "saving"
+    }
+  }
+}

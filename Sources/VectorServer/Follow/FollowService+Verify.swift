@@ -1,0 +1,124 @@
+// The proof that a collection is its table: the sums of both at one place in the log; where they differ, the rows; and, if asked, the mending.
+// docs/PROOF.md has the rules.
+//
+// May use: FollowService, PostgresSource's proof.
+
+import Foundation
+import Logging
+import PostgresSource
+import VectorIndex
+import VectorWire
+
+extension FollowService {
+  /// Compares a collection with its table. Blocks the calling thread; searches and changes go on.
+  ///
+  /// - repairs: whether rows that differ are read anew and applied.
+  /// - Throws: ``ServerError`` (`notFollowed`), ``SourceError``.
+  public func verify(_ name: String, repairs: Bool, progress: (String) -> Void) throws -> Proof {
+    let start = ContinuousClock.now
+    guard let running = withState({ $0.followers[name] }) else {
+      throw ServerError(.notFollowed, "there is no collection \"\(name)\" that is in step with Postgres")
+    }
+    let follower = running.follower
+    // What was applied in one step cannot be told apart: then another moment is taken.
+    for attempt in 1...10 {
+      let reader = try ProofMoment(configuration, follower, stop: stop)
+      progress("comparing at \(reader.lsn)\(attempt > 1 ? ", attempt \(attempt)" : "")")
+      let theirs = try reader.sums()
+      try wait(for: follower, until: reader.lsn)
+      guard let ours = follower.buckets(before: reader.lsn) else { continue }
+      let different = theirs.buckets.indices.filter { theirs.buckets[$0] != ours[$0] }
+      var proof = Proof(
+        collection: name, lsn: "\(reader.lsn)", rows: theirs.buckets.reduce(0) { $0 + $1.count },
+        nullVectors: theirs.nullVectors, zeroVectors: theirs.zeroVectors, differentBuckets: different.count,
+        differentRows: 0, named: [], repairedRows: 0,
+        notCompared: RowHasher(follower.table.description).notCompared, seconds: 0)
+      if !different.isEmpty {
+        progress("\(different.count) of \(theirs.buckets.count) sums differ: looking at their rows")
+        let rows = try suspects(of: different, follower, try reader.rows(ofBuckets: different))
+        proof.differentRows = rows.count
+        proof.named = rows.prefix(Proof.namedMax).map(\.description)
+        if repairs {
+          try follower.repair(rows)
+          proof.repairedRows = rows.count
+        }
+      }
+      try reader.end()
+      proof.seconds = (ContinuousClock.now - start) / .seconds(1)
+      withState { [proof] in $0.proofs[name] = proof }
+      logger.log(
+        level: proof.isEqual ? .info : .error, proof.isEqual ? "equal to its table" : "not equal to its table",
+        metadata: [
+          "collection": "\(name)", "lsn": "\(proof.lsn)", "rows": "\(proof.rows)",
+          "different": "\(proof.differentRows)", "repaired": "\(proof.repairedRows)",
+        ])
+      return proof
+    }
+    throw ServerError(
+      .notFollowed,
+      "the collection \"\(name)\" changes so fast that no moment could be compared: try again when less is written")
+  }
+
+  /// Waits until a collection has applied what committed before a place in the log.
+  private func wait(for follower: CollectionFollower, until lsn: LSN) throws {
+    var outageSince: ContinuousClock.Instant?
+    while follower.collection.position.appliedLSN < lsn.rawValue {
+      if stop.isRaised { throw SourceError(.cancelled, "The server ends.") }
+      if let fault = follower.fault { throw ServerError(.notFollowed, fault) }
+      // The stream may come again in a moment.
+      if let outage {
+        let since = outageSince ?? .now
+        outageSince = since
+        if ContinuousClock.now - since > .seconds(30) { throw SourceError(.connectionLost, outage) }
+      } else {
+        outageSince = nil
+      }
+      Thread.sleep(forTimeInterval: 0.005)
+    }
+  }
+
+  /// The rows whose stamps differ from what Postgres says, and differ still when Postgres is asked for them again.
+  private func suspects(
+    of buckets: [Int], _ follower: CollectionFollower, _ theirs: [ProofRow]
+  ) throws -> [RecordID] {
+    let wanted = Set(buckets)
+    var hasher = RowHasher(follower.table.description)
+    var stamps = Dictionary(theirs.map { ($0.id, $0.row) }, uniquingKeysWith: { $1 })
+    var ids: Set<RecordID> = []
+    follower.collection.index.forEachStamp { id, stamp in
+      guard wanted.contains(hasher.bucket(of: id)) else { return }
+      if stamps.removeValue(forKey: id) != stamp.row { ids.insert(id) }
+    }
+    // What is left is in Postgres alone.
+    ids.formUnion(stamps.keys)
+    // Some of them have only changed since.
+    return try follower.differing(Array(ids))
+  }
+}
+
+/// One moment of the table: a temporary slot, whose snapshot shows what committed before its place in the log.
+private struct ProofMoment {
+  let lsn: LSN
+  private let slot: ReplicationConnection
+  private let reader: ProofReader
+
+  init(_ configuration: FollowConfiguration, _ follower: CollectionFollower, stop: StopFlag) throws {
+    slot = try ReplicationConnection(configuration.connection, stop: stop)
+    let created = try slot.createSlot(TemporarySlot.name(configuration.slot, "proof"), temporary: true)
+    lsn = created.consistentPoint
+    guard let snapshot = created.snapshot else {
+      throw SourceError(.snapshotLost, "Postgres exported no snapshot. Try again.")
+    }
+    var source = TableSource(follower.table.description.table ?? "")
+    source.filter = follower.facts.rowFilter
+    reader = try ProofReader(
+      Connection(configuration.connection, stop: stop), source: .table(source),
+      description: follower.table.description,
+      leavesOutZeroVectors: follower.collection.index.configuration.metric == .cosine)
+    try reader.begin(snapshot: snapshot)
+  }
+
+  func sums() throws(SourceError) -> ProofSums { try reader.sums() }
+  func rows(ofBuckets buckets: [Int]) throws(SourceError) -> [ProofRow] { try reader.rows(ofBuckets: buckets) }
+  func end() throws(SourceError) { try reader.end() }
+}

@@ -1,0 +1,210 @@
+// Following Postgres as a service: which collections there are, who keeps each in step, and what happens when one cannot go on.
+//
+//     ChangeStream ──journal──▶ CollectionFollower (one a collection) ──▶ index
+//                               CollectionLoad, where there is nothing to go on from; its collection catches up and takes the other's place
+//
+// Threads: the stream, the committer, one a follower, and one that looks, loads and swaps, one collection after the other.
+//
+// May use: everything in this folder, the catalog, the data directory, swift-service-lifecycle.
+
+import Foundation
+import Logging
+import PostgresSource
+import ServiceLifecycle
+import Synchronization
+import VectorIndex
+import VectorSnapshot
+import VectorWire
+
+/// Keeps the collections of a data directory in step with one Postgres.
+public final class FollowService: Service, Sendable {
+  let configuration: FollowConfiguration
+  let directory: DataDirectory
+  let catalog: CollectionCatalog
+  let log: StreamLog
+  let logger: Logger
+  let writer: String
+  let jobs = JobQueue()
+  let stop = StopFlag()
+  private let state = Mutex(State())
+  private let asker: PositionAsker
+
+  struct State {
+    var followers: [String: Running] = [:]
+    /// Collections that are to be followed and are not yet.
+    var waiting: [String: CollectionDefinition] = [:]
+    /// Those from disk among them, which go on where their snapshots stand.
+    var resuming: Set<String> = []
+    /// Those whose collections are not published yet.
+    var catchingUp: [String: CollectionFollower] = [:]
+    var load: CollectionLoad?
+    /// From where on the journal is kept for it.
+    var loadMark: JournalPosition?
+    var condition = ChangeStream.Condition.connecting
+    /// What the last comparison of each collection found.
+    var proofs: [String: Proof] = [:]
+  }
+
+  struct Running: Sendable {
+    var follower: CollectionFollower
+    var definition: CollectionDefinition
+    var thread: WorkerThread
+  }
+
+  /// Loads the collections that are on disk, and opens the journal. Does not connect. Blocks the calling thread.
+  ///
+  /// - definitions: collections to follow. One that is there already must be defined in the same way.
+  /// - catalog: where the collections are published, those that are not followed too.
+  /// - Throws: ``SnapshotError``, ``ServerError`` (`invalidConfiguration` for another definition).
+  public init(
+    _ configuration: FollowConfiguration, definitions: [CollectionDefinition], directory: DataDirectory,
+    catalog: CollectionCatalog, writer: String, logger: Logger
+  ) throws {
+    self.configuration = configuration
+    self.directory = directory
+    self.catalog = catalog
+    self.writer = writer
+    self.logger = logger
+    log = try StreamLog(directory.openJournal())
+    asker = PositionAsker(configuration.connection)
+    var wanted = Dictionary(definitions.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
+    var restored: [(DataDirectory.Loaded, CollectionDefinition)] = []
+    for name in try directory.collectionNames() {
+      let start = ContinuousClock.now
+      guard let loaded = try directory.loadWithOrigin(name, threads: configuration.threads) else { continue }
+      logger.info(
+        "loaded",
+        metadata: [
+          "collection": "\(name)", "rows": "\(loaded.collection.index.count)",
+          "seconds": "\(String(format: "%.3f", (ContinuousClock.now - start) / .seconds(1)))",
+        ])
+      let asked = wanted.removeValue(forKey: name)
+      guard let definition = loaded.followed?.definition else {
+        guard asked == nil else {
+          throw ServerError(
+            .invalidConfiguration,
+            "the collection \(name) was built once and is not followed. Choose another name with --collection, or move "
+              + "\(directory.path)/collections/\(name) away, and it is loaded anew")
+        }
+        catalog.publish(loaded.collection)
+        continue
+      }
+      guard asked == nil || asked == definition else {
+        throw ServerError(
+          .invalidConfiguration,
+          "the collection \(name) is followed with other settings than those given. It has \(definition), and was asked to have "
+            + "\(asked.map { "\($0)" } ?? ""). Leave them out to go on with what it has, or change it with `vizinho rebuild` while it is served"
+        )
+      }
+      restored.append((loaded, definition))
+    }
+    for (loaded, definition) in restored {
+      prepare(loaded.collection, FollowState(.stalled, reason: Self.connecting))
+      catalog.publish(loaded.collection)
+      jobs.add { [self] in resume(loaded, definition) }
+    }
+    for definition in wanted.values.sorted(by: { $0.name < $1.name }) {
+      jobs.add { [self] in loadUntilDone(definition) }
+    }
+    state.withLock { state in
+      for (_, definition) in restored {
+        state.waiting[definition.name] = definition
+        state.resuming.insert(definition.name)
+      }
+      for definition in wanted.values { state.waiting[definition.name] = definition }
+    }
+  }
+
+  static let connecting = "connecting to Postgres"
+
+  /// Before it is published, so that searches that must wait do.
+  func prepare(_ collection: Collection, _ followState: FollowState) {
+    collection.followState = followState
+    collection.positionSource = asker
+  }
+
+  // MARK: - The service
+
+  public func run() async throws {
+    let stream = ChangeStream(
+      configuration, log: log, logger: logger, floor: { [self] in floor() },
+      onChange: { [self] condition in streamChanged(condition) })
+    let streaming = WorkerThread("vizinho-stream") { stream.run() }
+    let committing = WorkerThread("vizinho-commit") { [self] in commit() }
+    let working = WorkerThread("vizinho-load") { [self] in jobs.run() }
+    let watching = WorkerThread("vizinho-watch") { [self] in watch() }
+    asker.start()
+    await waitForShutdown()
+
+    logger.info("no longer following")
+    stop.raise()
+    jobs.end()
+    state.withLock { $0.load }?.cancel()
+    stream.end()
+    let running = state.withLock { Array($0.followers.values) }
+    for one in running { one.follower.end() }
+    await withCheckedContinuation { continuation in
+      _ = WorkerThread("vizinho-join") { [self] in
+        for one in running { one.thread.join() }
+        for thread in [streaming, working, watching] { thread.join() }
+        log.frontier.close()
+        committing.join()
+        asker.end()
+        continuation.resume()
+      }
+    }
+  }
+
+  private func waitForShutdown() async {
+    do { try await gracefulShutdown() } catch { return }
+  }
+
+  /// Makes durable what came, some milliseconds of it at once.
+  private func commit() {
+    let pause = configuration.commitInterval / .seconds(1)
+    var seen = log.frontier.mark
+    while !stop.isRaised {
+      do {
+        if log.hasUndurable {
+          Thread.sleep(forTimeInterval: pause)
+          try log.synchronize()
+        } else {
+          seen = log.frontier.wait(past: seen, seconds: 0.5)
+        }
+      } catch {
+        logger.error("the journal could not be made durable: \(error)")
+        Thread.sleep(forTimeInterval: 1)
+      }
+    }
+  }
+
+  private func streamChanged(_ condition: ChangeStream.Condition) {
+    let followers = state.withLock { state in
+      state.condition = condition
+      return state.followers.values.map(\.follower) + state.catchingUp.values
+    }
+    switch condition {
+    case .connecting: break
+    case .streaming: for follower in followers { follower.streamStalled(nil) }
+    case .stalled(let reason): for follower in followers { follower.streamStalled(reason) }
+    case .broken(let reason): for follower in followers { follower.fail(reason) }
+    }
+  }
+
+  func withState<R: Sendable>(_ body: (inout State) -> R) -> R { state.withLock { body(&$0) } }
+
+  /// Why nothing comes from Postgres; nil: it does.
+  var outage: String? {
+    switch state.withLock({ $0.condition }) {
+    case .streaming: nil
+    case .connecting: Self.connecting
+    case .stalled(let reason), .broken(let reason): reason
+    }
+  }
+
+  /// The collections' least place in the log.
+  private func floor() -> Position? {
+    catalog.all.filter { $0.followState != nil && $0.position.appliedLSN > 0 }.map(\.position)
+      .min { $0.appliedLSN < $1.appliedLSN }
+  }
+}

@@ -1,0 +1,261 @@
+// From the journal into an index, step by step: what a follower's thread holds while it reads.
+//
+// A step is all of a transaction, or several that follow each other. It becomes visible at once. A transaction that is too large for that is
+// applied in several.
+//
+// May use: CollectionFollower, ChangeGatherer, ChangeResolver.
+
+import Foundation
+import PostgresSource
+import VectorIndex
+import VectorSnapshot
+import VectorWire
+
+/// Reads and applies, for one follower.
+struct JournalApplier {
+  /// Something outside keeps a step from being made; it is tried again.
+  struct Stall: Error { var reason: String }
+
+  private let follower: CollectionFollower
+  private var resolver: ChangeResolver
+  private var binding: TableBinding?
+  private var gathered = ChangeGatherer()
+  /// The transaction that is being read, and whether it is in the collection already.
+  private var transaction: PgOutputMessage.Begin?
+  private var isKnown = false
+  /// Of what is gathered: the first and the last commit.
+  private var first: LSN?
+  private var last = LSN.unknown
+  private var lastEnd = LSN.unknown
+  private var lastTime: Int64 = 0
+  private var isSplit = false
+  private var fetcher: RowFetcher?
+  /// Whether something of the journal was read.
+  private var hasBegun = false
+  var bytesSinceSnapshot = 0
+
+  /// A step has about so many rows, or bytes, unless one transaction has more.
+  private static let rowsPerStep = 1_000
+  private static let bytesPerStep = 16 << 20
+  /// A transaction of more than that is applied in several steps.
+  private static let rowsMax = 20_000
+  private static let bytesMax = 64 << 20
+
+  init(_ follower: CollectionFollower) {
+    self.follower = follower
+    resolver = ChangeResolver(follower.collection.index, description: follower.table.description)
+  }
+
+  /// Applies the journal up to the mark, where a transaction ends.
+  mutating func applyAll(until mark: Frontier.Mark) throws {
+    let start = follower.state.withLock { $0.position }
+    if binding == nil { try bindKnown() }
+    guard start < mark.end else { return }
+    // What is left of a step that failed is read again. That changes nothing twice: a row's last state is what counts, and what a message left
+    // out is taken from the row as it is, or from Postgres.
+    (gathered, first, isSplit, lastEnd) = (ChangeGatherer(), nil, false, .unknown)
+    var failure: (any Error)?
+    _ = try follower.log.journal.read(from: start, to: mark.end) { record, body in
+      do {
+        if follower.stop.isRaised { throw SourceError(.cancelled, "The server ends.") }
+        try take(record, body)
+        return true
+      } catch {
+        failure = error
+        return false
+      }
+    }
+    if let failure { throw failure }
+    try apply(at: mark.end)
+  }
+
+  private mutating func bindKnown() throws {
+    for message in follower.relations {
+      guard case .relation(let relation) = try PgOutputMessage(message) else { continue }
+      try bind(relation)
+    }
+  }
+
+  private mutating func bind(_ relation: PgOutputMessage.Relation) throws {
+    guard relation.id == follower.facts.relationOID else { return }
+    binding = try follower.table.bind(relation)
+  }
+
+  /// Whether everything before a point is in the collection or stands before it in the journal.
+  private mutating func check(_ point: StreamPoint) throws {
+    defer { hasBegun = true }
+    // What opens a segment says again what stands before; where reading begins, nothing does.
+    guard !point.continues || !hasBegun else { return }
+    try applyGathered()
+    guard point.lsn.rawValue <= max(follower.collection.position.appliedLSN, lastEnd.rawValue) else {
+      throw ServerError(
+        .journalUnusable,
+        "changes between \(LSN(rawValue: follower.collection.position.appliedLSN)) and \(point.lsn) were missed: the slot was lost and made anew"
+      )
+    }
+  }
+
+  private mutating func take(_ record: JournalRecord, _ body: RawSpan) throws {
+    if record.kind == .point, let point = StreamPoint(body) { return try check(point) }
+    hasBegun = true
+    guard record.kind == .message, body.byteCount > 0 else { return }
+    try body.withUnsafeBytes { bytes in
+      switch bytes[0] {
+      case UInt8(ascii: "B"):
+        guard case .begin(let begin) = try PgOutputMessage(bytes) else { return }
+        transaction = begin
+        // Only commits are ordered, so only they say what the collection has.
+        isKnown = begin.finalLSN.rawValue < follower.collection.position.appliedLSN
+      case UInt8(ascii: "C"):
+        guard case .commit(let commit) = try PgOutputMessage(bytes) else { return }
+        try end(commit, at: record.range.upperBound)
+      case UInt8(ascii: "R"):
+        guard case .relation(let relation) = try PgOutputMessage(bytes) else { return }
+        try bind(relation)
+      case _ where isKnown: break
+      case UInt8(ascii: "I"), UInt8(ascii: "U"), UInt8(ascii: "D"):
+        try takeRow(bytes)
+      case UInt8(ascii: "T"):
+        guard case .truncate(let truncate) = try PgOutputMessage(bytes),
+          truncate.relations.contains(follower.facts.relationOID)
+        else { return }
+        gathered.removeAll()
+      default: break
+      }
+    }
+  }
+
+  private mutating func takeRow(_ bytes: UnsafeRawBufferPointer) throws {
+    // The relation's number stands first in all three: others need not be decoded.
+    guard bytes.count >= 5 else { throw SourceError(.malformedData, "A change of \(bytes.count) bytes.") }
+    let relation = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: 1, as: UInt32.self))
+    guard relation == follower.facts.relationOID else { return }
+    guard let binding else {
+      throw SourceError(.malformedData, "Postgres sent a change of a table that it has not described.")
+    }
+    switch try PgOutputMessage(bytes) {
+    case .insert(let insert): gathered.take(try binding.event(insert, in: bytes))
+    case .update(let update): gathered.take(try binding.event(update, in: bytes))
+    case .delete(let delete): gathered.take(try binding.event(delete, in: bytes))
+    default: break
+    }
+    bytesSinceSnapshot += bytes.count
+    if gathered.count >= Self.rowsMax || gathered.byteCount >= Self.bytesMax {
+      // Too large to become visible at once. Its position rises when all of it is there.
+      isSplit = true
+      noteCommit(transaction?.finalLSN ?? last)
+      try applyGathered()
+    }
+  }
+
+  private mutating func noteCommit(_ lsn: LSN) {
+    if first == nil { first = lsn }
+    last = max(last, lsn)
+  }
+
+  private mutating func end(_ commit: PgOutputMessage.Commit, at position: JournalPosition) throws {
+    follower.state.withLock { $0.transactions += 1 }
+    if !isKnown {
+      noteCommit(commit.commitLSN)
+      lastEnd = max(lastEnd, commit.endLSN)
+      lastTime = commit.commitMicroseconds
+    }
+    if isSplit || gathered.count >= Self.rowsPerStep || gathered.byteCount >= Self.bytesPerStep {
+      try apply(at: position)
+    }
+  }
+
+  /// Makes what is gathered visible; at a transaction's end.
+  private mutating func apply(at position: JournalPosition) throws {
+    try applyGathered()
+    isSplit = false
+    follower.state.withLock { $0.position = max($0.position, position) }
+    guard lastEnd > .unknown else { return }
+    let mark = follower.log.frontier.mark
+    let known = follower.collection.position
+    follower.collection.position = Position(
+      systemID: mark.systemIdentifier, appliedLSN: max(known.appliedLSN, lastEnd.rawValue), timeline: mark.timeline)
+    follower.applied(lastTime, mark)
+    lastEnd = .unknown
+  }
+
+  private mutating func applyGathered() throws {
+    guard !gathered.isEmpty else {
+      first = nil
+      return
+    }
+    var resolved = resolver.resolve(gathered)
+    if !resolved.unknown.isEmpty {
+      try fetch(resolved.unknown, wasEmptied: gathered.removesAll, &resolved)
+    }
+    do throws(IndexError) {
+      try follower.collection.index.apply(resolved.changes, removingAllFirst: gathered.removesAll)
+    } catch {
+      // Memory may come back; everything else will not.
+      guard error.code == .outOfMemory else { throw error }
+      throw Stall(reason: "there is no memory for the next rows: \(error.message)")
+    }
+    let (wasEmptied, first, last) = (gathered.removesAll, first ?? last, last)
+    follower.state.withLock { state in
+      if wasEmptied { state.ledger.reset(at: last) }
+      state.ledger.apply(resolved.deltas, first: first, last: last)
+    }
+    gathered = ChangeGatherer()
+    self.first = nil
+  }
+
+  /// Reads rows anew, and applies what differs from the index if asked.
+  /// - Returns: the rows that differ.
+  mutating func revise(_ ids: [RecordID], repairs: Bool) throws -> [RecordID] {
+    var resolved = ChangeResolver.Resolved()
+    try fetch(ids, wasEmptied: false, &resolved)
+    guard repairs else { return resolved.changes.map(\.id) }
+    try follower.collection.index.apply(resolved.changes)
+    bytesSinceSnapshot += resolved.changes.count
+    let applied = LSN(rawValue: follower.collection.position.appliedLSN)
+    follower.state.withLock { $0.ledger.reconcile(resolved.deltas, at: applied) }
+    return resolved.changes.map(\.id)
+  }
+
+  /// Reads rows whose values neither the stream nor the index has.
+  private mutating func fetch(
+    _ ids: [RecordID], wasEmptied: Bool, _ resolved: inout ChangeResolver.Resolved
+  ) throws {
+    let transactionID = transaction?.transactionID
+    do throws(SourceError) {
+      var rest = ids[...]
+      while !rest.isEmpty {
+        let keys = Array(rest.prefix(RowFetcher.keysMax))
+        let found = try fetchOnce(keys)
+        // The stream tells of a commit before others see it.
+        if let transactionID, !found.snapshot.isVisible(transactionID) {
+          Thread.sleep(forTimeInterval: 0.002)
+          if follower.stop.isRaised { throw SourceError(.cancelled, "The server ends.") }
+          continue
+        }
+        resolver.add(found.rows, missing: found.missing, wasEmptied: wasEmptied, to: &resolved)
+        rest = rest.dropFirst(keys.count)
+      }
+    } catch {
+      fetcher = nil
+      switch error.code {
+      case .connectionFailed, .connectionLost, .tooManyConnections, .serverError, .lockTimeout:
+        throw Stall(reason: "rows could not be read from Postgres: \(error.message)")
+      default: throw error
+      }
+    }
+  }
+
+  private mutating func fetchOnce(_ keys: [RecordID]) throws(SourceError) -> FetchedRows {
+    let reader: RowFetcher
+    if let fetcher {
+      reader = fetcher
+    } else {
+      reader = try RowFetcher(
+        Connection(follower.configuration.connection, stop: follower.stop),
+        description: follower.table.description, rowFilter: follower.facts.rowFilter)
+      fetcher = reader
+    }
+    return try reader.fetch(keys)
+  }
+}

@@ -1,0 +1,60 @@
+// How Postgres is followed, as options say it.
+//
+// May use: VectorServer's configuration, Settings.
+
+import ArgumentParser
+import PostgresSource
+import VectorServer
+
+/// The options of following.
+struct FollowingOptions: ParsableArguments {
+  @Option(help: "The publication that lists the tables. Default: vizinho.") var publication: String?
+  @Option(help: "The replication slot, made when it is missing: one for each data directory. Default: vizinho.")
+  var slot: String?
+  @Option(help: "Snapshots kept of each collection. Default: 2.") var keepSnapshots: Int?
+  @Option(help: "A collection's snapshot is written anew after so many bytes of changes. Default: 268435456.")
+  var snapshotAfterBytes: Int?
+  @Option(help: "The journal of changes has at most so many bytes; then Postgres keeps its log. Default: 8589934592.")
+  var journalBytesMax: Int?
+
+  @Option(help: "Compare each collection with its table every so many seconds. Default: only when asked.")
+  var verifyEvery: Int?
+  @Option(help: "Not ready with more unapplied bytes of Postgres's log than this. Default: 16777216.")
+  var readyLagBytes: Int?
+
+  func keptSnapshots(_ settings: Settings) throws -> Int {
+    try settings.int(keepSnapshots, .keepSnapshots, in: 1...1_000) ?? 2
+  }
+
+  func configuration(_ settings: Settings, _ collection: CollectionOptions) throws -> FollowConfiguration {
+    var configuration = FollowConfiguration(
+      connection: try ConnectionOptions(settings.requiredString(collection.postgres, .postgres)))
+    configuration.publication = settings.string(publication, .publication) ?? configuration.publication
+    configuration.slot = settings.string(slot, .slot) ?? configuration.slot
+    guard (1...63).contains(configuration.slot.utf8.count),
+      configuration.slot.utf8.allSatisfy({ byte in
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"): true
+        default: false
+        }
+      })
+    else {
+      throw ValidationError(
+        "\(SettingKey.slot.description) is \"\(configuration.slot)\"; Postgres allows 1 to 63 of a-z, 0-9 and _")
+    }
+    if let bytes = try settings.int(snapshotAfterBytes, .snapshotAfterBytes, in: 1 << 16...Int.max) {
+      configuration.snapshotAfterBytes = bytes
+    }
+    if let bytes = try settings.int(journalBytesMax, .journalBytesMax, in: 1 << 20...Int.max) {
+      configuration.journalBytesMax = bytes
+    }
+    configuration.proofInterval = try settings.int(verifyEvery, .verifyEvery, in: 1...31_536_000).map { .seconds($0) }
+    if let bytes = try settings.int(readyLagBytes, .readyLagBytes, in: 0...Int.max) {
+      configuration.lagBytesReady = UInt64(bytes)
+    }
+    configuration.workers =
+      try settings.int(collection.workers, .workers, in: 1...BulkReader.workersMax) ?? configuration.workers
+    configuration.threads = try settings.int(collection.threads, .threads, in: 1...1_024) ?? configuration.threads
+    return configuration
+  }
+}

@@ -1,0 +1,52 @@
+// `vizinho prepare`: what Postgres needs before its tables can be followed, printed or done.
+//
+// May use: PostgresSource.
+
+import ArgumentParser
+import PostgresSource
+import VectorServer
+
+struct PrepareCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "prepare",
+    abstract: "Prints, or with --apply runs, the SQL without which a table cannot be followed.",
+    discussion: """
+      Only what is missing: a publication of the table with the columns that are needed, privileges of the role that will follow, and what only \
+      an administrator can change. The options of the table are those of `vizinho serve`.
+
+      EXAMPLE:
+        vizinho prepare --postgres postgresql://postgres@localhost/app --table documents --attributes tenant,lang
+        vizinho prepare --postgres postgresql://postgres@localhost/app --table documents --attributes tenant,lang --apply
+      """)
+
+  @OptionGroup var common: CommonOptions
+  @OptionGroup(title: "The collection") var collection: CollectionOptions
+  @Option(help: "The publication that lists the tables. Default: vizinho.") var publication: String?
+  @Option(help: "The role that will follow, made when it is missing. Default: the one that connects.") var role: String?
+  @Flag(help: "Run what can be run.") var apply = false
+
+  func run() async throws {
+    let settings = try await common.settings()
+    let plan = try collection.plan(settings)
+    guard case .table(var source) = plan.source else {
+      throw ValidationError("only a table can be followed: \(SettingKey.table.description)")
+    }
+    let publication = settings.string(publication, .publication) ?? "vizinho"
+    let rowFilter = source.filter
+    source.filter = nil
+    let (done, left) = try await onOwnThread {
+      [source, role, apply] () throws -> ([PreparationStep], [PreparationStep]) in
+      let connection = try Connection(plan.connection, stop: StopFlag())
+      let description = try BulkReader(connection: plan.connection, source: .table(source)).describe()
+      let preparation = Preparation(
+        publication: publication, role: role,
+        tables: [.init(source: source, description: description, rowFilter: rowFilter)])
+      guard apply else { return ([], try preparation.steps(over: connection)) }
+      let outcome = try preparation.apply(over: connection)
+      return (outcome.applied, outcome.byHand)
+    }
+    guard !done.isEmpty || !left.isEmpty else { return say("nothing is missing: \(source.name) can be followed") }
+    for step in done { print("-- done: \(step.why)\n\(step.sql)") }
+    for step in left { print("-- \(step.why)\n\(step.sql)") }
+  }
+}
