@@ -1,4 +1,4 @@
-"""Asks a running engine questions of the sample, and shows its answers beside pgvector's exact ones."""
+"""Asks a running engine questions of the sample, beside pgvector, and looks for a passage that was just written."""
 
 import argparse
 import functools
@@ -17,8 +17,10 @@ from typing import Any, LiteralString, TypeVar
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
+from pgvector import Vector
+from pgvector.psycopg import register_vector
 from pgvector_exact import ExactSearch, agreeing
-from vizinho import Client, ConnectionFailed, VizinhoError
+from vizinho import Client, ConnectionFailed, VizinhoError, position_of
 
 SAMPLE = pathlib.Path(__file__).resolve().parents[2] / "data" / "debian-10k"
 TABLE = COLLECTION = "passages"
@@ -34,17 +36,19 @@ Answer = TypeVar("Answer")
 
 
 def wait_until_ready(client: Client, seconds: float, engine_pid: int | None) -> None:
-    """Returns when the engine has answered a ping; ends the program when it died or takes too long."""
+    """Returns when the engine has the collection; ends the program when it died or takes too long."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            client.ping(timeout=2)
-            return
+            if any(one.name == COLLECTION for one in client.collections(timeout=2)):
+                return
+            last = "it is still loading"
         except ConnectionFailed as error:
-            if engine_pid is not None and not is_alive(engine_pid):
-                sys.exit("ask: the engine has ended")
-            if time.monotonic() > deadline:
-                sys.exit(f"ask: no answer within {seconds:g} seconds: {error}")
+            last = str(error)
+        if engine_pid is not None and not is_alive(engine_pid):
+            sys.exit("ask: the engine has ended")
+        if time.monotonic() > deadline:
+            sys.exit(f"ask: no answer within {seconds:g} seconds: {last}")
         time.sleep(0.1)
 
 
@@ -121,6 +125,30 @@ def ask(client: Client, exact: ExactSearch, chosen: list[int]) -> None:
     print(f"    Times: median of {REPETITIONS}, with the client and its connection, one question at a time.")
 
 
+def write_and_find(client: Client, url: str) -> None:
+    """Commits a passage and looks for it at once; then takes it away again."""
+    _, vectors = read_questions()
+    query = vectors[QUESTIONS[0]].astype(np.float32)
+    key = -1
+    with psycopg.connect(url, autocommit=True) as connection:
+        register_vector(connection)
+        connection.execute(
+            "INSERT INTO passages (id, title, summary, body, kind, parts, length, embedding)"
+            " VALUES (%s, 'fresh', 'just written', 'A passage that was committed a moment ago.', 'note', '{}', 42, %s)",
+            (key, Vector(query)),
+        )
+        committed = time.perf_counter()
+        result = client.search(COLLECTION, query, 1, after=position_of(connection), wait=10)
+        seconds = time.perf_counter() - committed
+        if result[0].id != key:
+            sys.exit("ask: a committed passage was not found")
+        connection.execute("DELETE FROM passages WHERE id = %s", (key,))
+        gone = client.search(COLLECTION, query, 1, after=position_of(connection), wait=10)
+        if gone[0].id == key:
+            sys.exit("ask: a deleted passage was found")
+    print(f"\n    A passage was found {seconds * 1e3:.1f} ms after its commit, and not any more after its deletion.")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Asks a running engine questions of the sample.")
     parser.add_argument("--port", type=int, default=7733, help="the engine's, on 127.0.0.1 (default: 7733)")
@@ -137,6 +165,7 @@ def main() -> None:
         with Client(f"127.0.0.1:{arguments.port}", retries=0) as client:
             wait_until_ready(client, arguments.wait, arguments.engine_pid)
             ask(client, exact, chosen)
+            write_and_find(client, arguments.postgres)
         exact.close()
     except (VizinhoError, psycopg.Error) as error:
         sys.exit(f"ask: {str(error).strip()}")
