@@ -121,7 +121,7 @@ public final class BulkReader: Sendable {
     try snapshot.finish()
     return BulkReadSummary(
       description: snapshot.description, rows: progress.rows, nullVectors: progress.nullVectors, bytes: progress.bytes,
-      lsn: snapshot.lsn, warnings: snapshot.warnings)
+      lsn: snapshot.lsn, xmin: snapshot.xmin, warnings: snapshot.warnings)
   }
 
   /// Ends a running ``describe()`` or ``read(_:)`` with `cancelled`, within about 100 ms (or the connect timeout, while it
@@ -158,6 +158,8 @@ public struct BulkReadSummary: Hashable, Sendable {
   /// Every transaction that committed up to here is in the rows; later ones may be. ``LSN/unknown`` when that could not
   /// be had: ``warnings`` says why.
   public var lsn: LSN
+  /// Every transaction with a lower id (`xid8`) has ended before, and is in the rows if it has committed; 0 where that was not asked.
+  package var xmin: UInt64
   /// Sentences for the operator.
   public var warnings: [String]
 }

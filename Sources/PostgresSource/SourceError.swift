@@ -123,6 +123,8 @@ extension SourceError.Code {
   public static let publicationMissing = Self(rawValue: "publicationMissing")
   /// The publication leaves out the table, or something of it that is needed.
   public static let publicationUnfit = Self(rawValue: "publicationUnfit")
+  /// There is no outbox, or a table has not the triggers that write to it.
+  public static let outboxMissing = Self(rawValue: "outboxMissing")
   /// The replica identity does not name the rows by the key.
   public static let replicaIdentity = Self(rawValue: "replicaIdentity")
   /// What is asked for can be read once, but not followed.

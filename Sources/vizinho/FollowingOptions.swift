@@ -11,6 +11,13 @@ struct FollowingOptions: ParsableArguments {
   @Option(help: "The publication that lists the tables. Default: vizinho.") var publication: String?
   @Option(help: "The replication slot, made when it is missing: one for each data directory. Default: vizinho.")
   var slot: String?
+  @Flag(
+    help:
+      "Follow by an outbox in Postgres, where no logical replication is allowed (`vizinho prepare --outbox`); --slot is then the name of its reader."
+  )
+  var outbox = false
+  @Option(help: "Look at an outbox that had nothing every so many milliseconds. Default: 100.")
+  var outboxMilliseconds: Int?
   @Option(help: "Snapshots kept of each collection. Default: 2.") var keepSnapshots: Int?
   @Option(help: "A collection's snapshot is written anew after so many bytes of changes. Default: 268435456.")
   var snapshotAfterBytes: Int?
@@ -30,6 +37,10 @@ struct FollowingOptions: ParsableArguments {
     var configuration = FollowConfiguration(
       connection: try ConnectionOptions(settings.requiredString(collection.postgres, .postgres)))
     configuration.publication = settings.string(publication, .publication) ?? configuration.publication
+    configuration.followsOutbox = try settings.flag(outbox, .outbox)
+    if let pause = try settings.int(outboxMilliseconds, .outboxMilliseconds, in: 1...60_000) {
+      configuration.outboxInterval = .milliseconds(pause)
+    }
     configuration.slot = settings.string(slot, .slot) ?? configuration.slot
     guard (1...63).contains(configuration.slot.utf8.count),
       configuration.slot.utf8.allSatisfy({ byte in

@@ -47,6 +47,8 @@ enum SettingKey: String, CaseIterable {
   // following
   case publication
   case slot
+  case outbox
+  case outboxMilliseconds = "outbox_milliseconds"
   case snapshotAfterBytes = "snapshot_after_bytes"
   case journalBytesMax = "journal_bytes_max"
   case verifyEvery = "verify_every"
@@ -145,6 +147,15 @@ struct Settings {
     guard range.contains(value) else {
       throw ValidationError(
         "\(key.description) is \(value); it must be from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return value
+  }
+
+  /// Something that is on or off: `true` or `false` where no option says it.
+  func flag(_ option: Bool, _ key: SettingKey) throws -> Bool {
+    guard !option, let text = string(nil, key) else { return option }
+    guard let value = Bool(text) else {
+      throw ValidationError("\(key.description) is \"\(text)\"; it must be \"true\" or \"false\"")
     }
     return value
   }

@@ -89,3 +89,9 @@ def sample_index(sample_database: str, tmp_path_factory: pytest.TempPathFactory)
 def sample_engine(sample_index: pathlib.Path) -> Iterator[Engine]:
     with Engine(sample_index) as engine:
         yield engine
+
+
+@pytest.fixture(params=["slot", "outbox"])
+def outbox(request: pytest.FixtureRequest) -> bool:
+    """Whether changes come by the outbox, and not by a slot: a test that asks is run for both."""
+    return bool(request.param == "outbox")

@@ -39,13 +39,20 @@ class Followed:
     table: str
     slot: str
     options: tuple[str, ...] = ()
+    # Whether changes come by the outbox, and not by a slot.
+    outbox: bool = False
+
+    @property
+    def source(self) -> tuple[str, ...]:
+        """How changes come, as options of the program."""
+        return ("--outbox",) if self.outbox else ("--publication", self.slot)
 
     @property
     def command(self) -> tuple[str, ...]:
         return (
             "serve",
             *("--postgres", self.url, "--table", self.table, "--metric", "cosine", "--collection", "docs"),
-            *("--slot", self.slot, "--publication", self.slot, *self.options),
+            *("--slot", self.slot, *self.source, *self.options),
         )
 
     def engine(self) -> Engine:
@@ -54,8 +61,8 @@ class Followed:
     def prepare(self, *options: str) -> None:
         done = vizinho(
             "prepare",
-            *("--postgres", self.url, "--table", self.table, "--metric", "cosine", "--publication", self.slot),
-            *(*self.options, *options, "--apply"),
+            *("--postgres", self.url, "--table", self.table, "--metric", "cosine"),
+            *(*self.source, *self.options, *options, "--apply"),
         )
         assert done.returncode == 0, done.stderr
 
@@ -70,6 +77,8 @@ class Followed:
             connection.execute(sql.SQL(statement).format(sql.Identifier(self.table)), values)
 
     def publish_all_columns(self) -> None:
+        if self.outbox:
+            return
         with self.connect() as connection:
             connection.execute(
                 sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(
@@ -101,15 +110,23 @@ class Followed:
 
     def wait_until_in_step(self, engine: Engine) -> None:
         """Until all that has committed by now is applied."""
-        with self.connect() as connection:
-            row = connection.execute("SELECT pg_current_wal_lsn()").fetchone()
-        assert row is not None
-        wanted = lsn_number(row[0])
+        wanted = self.position()
         self.wait_until_served(engine)
         until(
-            f"in step with {row[0]}:\n{engine.log}",
+            f"in step with {wanted}:\n{engine.log}",
             lambda: lsn_number(str(self.statistics(engine)["applied_lsn"])) >= wanted,
         )
+
+    def position(self) -> int:
+        """A place behind all that has committed by now: in the log, or among the ids of transactions."""
+        with self.connect() as connection:
+            if self.outbox:
+                row = connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text").fetchone()
+                assert row is not None
+                return int(row[0])
+            row = connection.execute("SELECT pg_current_wal_lsn()").fetchone()
+        assert row is not None
+        return lsn_number(row[0])
 
 
 def lsn_number(text: str) -> int:
@@ -124,11 +141,16 @@ def unique_name(prefix: str) -> str:
 
 @contextlib.contextmanager
 def followed_table(
-    url: str, directory: pathlib.Path, columns: LiteralString, *options: str, prepares: bool = True
+    url: str,
+    directory: pathlib.Path,
+    columns: LiteralString,
+    *options: str,
+    prepares: bool = True,
+    outbox: bool = False,
 ) -> Iterator[Followed]:
     """A new table with those columns. Its slot, publication and the table itself are gone afterwards."""
     name = unique_name("followed")
-    followed = Followed(url, directory, name, name, options)
+    followed = Followed(url, directory, name, name, options, outbox)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(name), sql.SQL(columns)))
     try:
@@ -155,6 +177,8 @@ def clean_up(url: str, name: str) -> None:
                 break
             except psycopg.errors.ObjectInUse:
                 time.sleep(0.1)
+        with contextlib.suppress(psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            connection.execute("DELETE FROM vizinho.reader WHERE name = %s", (name,))
         connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(name)))
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(sql.Identifier(name)))
 

@@ -178,7 +178,14 @@ class Writer:
             connection.execute(sql.SQL("TRUNCATE {}").format(table))
 
 
-def soak(cluster: Cluster, rounds: int, seed: int, directory: pathlib.Path, faults: tuple[str, ...] = FAULTS) -> None:
+def soak(
+    cluster: Cluster,
+    rounds: int,
+    seed: int,
+    directory: pathlib.Path,
+    faults: tuple[str, ...] = FAULTS,
+    outbox: bool = False,
+) -> None:
     """Runs rounds until one fails, which raises."""
     choices = random.Random(seed)
     name = unique_name("soak")
@@ -186,9 +193,11 @@ def soak(cluster: Cluster, rounds: int, seed: int, directory: pathlib.Path, faul
     with psycopg.connect(cluster.url, autocommit=True) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
         connection.execute(sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(name), columns))
-    followed = Followed(cluster.url, directory, name, name, ("--attributes", "n", "--payload", "body"))
+    followed = Followed(cluster.url, directory, name, name, ("--attributes", "n", "--payload", "body"), outbox)
     with tempfile.TemporaryDirectory() as sockets, Proxy(cluster.url, pathlib.Path(sockets)) as proxy:
-        through = Followed(proxy.url, directory, name, name, (*followed.options, "--snapshot-after-bytes", "400000"))
+        through = Followed(
+            proxy.url, directory, name, name, (*followed.options, "--snapshot-after-bytes", "400000"), outbox
+        )
         followed.prepare()
         engine = through.engine()
         engine.__enter__()
@@ -265,13 +274,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--outbox", action="store_true", help="follow by the outbox, not by a slot")
     parser.add_argument("--postgres-name", default="soak", help="of scripts/postgres; destroyed in the end")
     options = parser.parse_args()
     cluster = Cluster(options.postgres_name)
     cluster.start()
     try:
         with tempfile.TemporaryDirectory() as directory:
-            soak(cluster, options.rounds, options.seed, pathlib.Path(directory))
+            soak(cluster, options.rounds, options.seed, pathlib.Path(directory), outbox=options.outbox)
     finally:
         cluster.destroy()
     print(f"{options.rounds} rounds, seed {options.seed}: equal after each")

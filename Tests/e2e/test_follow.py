@@ -1,5 +1,6 @@
 """Following a table: every kind of change is searchable, and the engine proves that it has what the table has."""
 
+import contextlib
 import pathlib
 import signal
 import time
@@ -43,8 +44,8 @@ def fill(followed: Followed, first: int, count: int, seed: int = 1) -> None:
                 )
 
 
-def test_an_empty_directory_is_all_it_takes(database: str, tmp_path: pathlib.Path) -> None:
-    with followed_table(database, tmp_path, COLUMNS, *OPTIONS) as followed:
+def test_an_empty_directory_is_all_it_takes(database: str, tmp_path: pathlib.Path, outbox: bool) -> None:
+    with followed_table(database, tmp_path, COLUMNS, *OPTIONS, outbox=outbox) as followed:
         fill(followed, 0, 2_000)
         with followed.engine() as engine:
             followed.wait_until_in_step(engine)
@@ -87,8 +88,8 @@ def test_an_empty_directory_is_all_it_takes(database: str, tmp_path: pathlib.Pat
                 assert sorted(client.search("docs", np.ones(DIMENSION, np.float32), k=10, exact=True).ids) == [1, 2]
 
 
-def test_a_restart_goes_on_where_it_was(database: str, tmp_path: pathlib.Path) -> None:
-    with followed_table(database, tmp_path, COLUMNS, *OPTIONS) as followed:
+def test_a_restart_goes_on_where_it_was(database: str, tmp_path: pathlib.Path, outbox: bool) -> None:
+    with followed_table(database, tmp_path, COLUMNS, *OPTIONS, outbox=outbox) as followed:
         fill(followed, 0, 1_200)
         with followed.engine() as engine:
             followed.wait_until_in_step(engine)
@@ -103,8 +104,10 @@ def test_a_restart_goes_on_where_it_was(database: str, tmp_path: pathlib.Path) -
             assert "read and proved equal" not in engine.log, "nothing is loaded again"
 
 
-def test_a_killed_engine_loses_nothing_and_brings_nothing_back(database: str, tmp_path: pathlib.Path) -> None:
-    with followed_table(database, tmp_path, COLUMNS, *OPTIONS) as followed:
+def test_a_killed_engine_loses_nothing_and_brings_nothing_back(
+    database: str, tmp_path: pathlib.Path, outbox: bool
+) -> None:
+    with followed_table(database, tmp_path, COLUMNS, *OPTIONS, outbox=outbox) as followed:
         fill(followed, 0, 1_200)
         first = 1_200
         for round_number in range(4):
@@ -124,7 +127,9 @@ def test_a_killed_engine_loses_nothing_and_brings_nothing_back(database: str, tm
 
 @pytest.mark.parametrize("dimension", [128, 384, 496, 768, 1536])
 @pytest.mark.parametrize("text", [0, 900, 3000])
-def test_values_that_are_not_sent(database: str, tmp_path: pathlib.Path, dimension: int, text: int) -> None:
+def test_values_that_are_not_sent(
+    database: str, tmp_path: pathlib.Path, dimension: int, text: int, outbox: bool
+) -> None:
     """Long values lie outside of their rows, and a change of another column leaves them out of what is sent."""
     columns = f"id bigint PRIMARY KEY, n bigint, body text, tags text[], embedding vector({dimension})"
     with followed_table(
@@ -135,6 +140,7 @@ def test_values_that_are_not_sent(database: str, tmp_path: pathlib.Path, dimensi
         "n,tags",
         "--payload",
         "body",
+        outbox=outbox,
     ) as followed:
         made = vectors(30, dimension, 5)
         random = np.random.default_rng(3)
@@ -210,7 +216,7 @@ def test_rows_that_enter_and_leave_the_publications_condition(database: str, tmp
             assert followed.statistics(engine)["rows"] == 21
 
 
-def test_partitions(database: str, tmp_path: pathlib.Path) -> None:
+def test_partitions(database: str, tmp_path: pathlib.Path, outbox: bool) -> None:
     columns: LiteralString = "id bigint, part int, embedding vector(32), PRIMARY KEY (id, part)"
     name = unique_name("followed")
     with psycopg.connect(database, autocommit=True) as connection:
@@ -223,7 +229,7 @@ def test_partitions(database: str, tmp_path: pathlib.Path) -> None:
                     sql.Identifier(f"{name}_{part}"), sql.Identifier(name), sql.Literal(part)
                 )
             )
-    followed = Followed(database, tmp_path, name, name, ("--id-columns", "id,part"))
+    followed = Followed(database, tmp_path, name, name, ("--id-columns", "id,part"), outbox)
     try:
         followed.prepare()
         made = vectors(90, DIMENSION, 8)
@@ -258,8 +264,8 @@ def test_partitions(database: str, tmp_path: pathlib.Path) -> None:
             connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(f"{name}_1")))
 
 
-def test_a_changed_table_is_loaded_anew(database: str, tmp_path: pathlib.Path) -> None:
-    with followed_table(database, tmp_path, COLUMNS, *OPTIONS) as followed:
+def test_a_changed_table_is_loaded_anew(database: str, tmp_path: pathlib.Path, outbox: bool) -> None:
+    with followed_table(database, tmp_path, COLUMNS, *OPTIONS, outbox=outbox) as followed:
         fill(followed, 0, 300)
         with followed.engine() as engine:
             followed.wait_until_in_step(engine)
@@ -330,17 +336,19 @@ def test_a_recreated_slot_is_noticed(database: str, tmp_path: pathlib.Path) -> N
             assert "loaded anew" in engine.log
 
 
-def test_what_is_missing_is_said_with_the_sql_that_mends_it(database: str, tmp_path: pathlib.Path) -> None:
-    with followed_table(database, tmp_path, COLUMNS, *OPTIONS, prepares=False) as followed:
+def test_what_is_missing_is_said_with_the_sql_that_mends_it(
+    database: str, tmp_path: pathlib.Path, outbox: bool
+) -> None:
+    with followed_table(database, tmp_path, COLUMNS, *OPTIONS, prepares=False, outbox=outbox) as followed:
         printed = vizinho(
             "prepare",
             *("--postgres", database, "--table", followed.table, "--metric", "cosine"),
-            *("--publication", followed.slot, *OPTIONS),
+            *(*followed.source, *OPTIONS),
         )
         assert printed.returncode == 0, printed.stderr
-        assert "CREATE PUBLICATION" in printed.stdout
+        assert ("CREATE OR REPLACE TRIGGER" if outbox else "CREATE PUBLICATION") in printed.stdout
         with followed.engine() as engine:
-            until("said", lambda: "PUBLICATION" in engine.log)
+            until("said", lambda: ("prepare --outbox" if outbox else "PUBLICATION") in engine.log)
             # What it prints is what is needed.
             with followed.connect() as connection:
                 connection.execute(printed.stdout.encode())
@@ -349,9 +357,11 @@ def test_what_is_missing_is_said_with_the_sql_that_mends_it(database: str, tmp_p
             followed.check()
 
 
-def test_a_row_that_cannot_be_held_stops_the_collection_and_says_so(database: str, tmp_path: pathlib.Path) -> None:
+def test_a_row_that_cannot_be_held_stops_the_collection_and_says_so(
+    database: str, tmp_path: pathlib.Path, outbox: bool
+) -> None:
     columns: LiteralString = "id bigint PRIMARY KEY, embedding vector"
-    with followed_table(database, tmp_path, columns, "--dimension", "32") as followed:
+    with followed_table(database, tmp_path, columns, "--dimension", "32", outbox=outbox) as followed:
         made = vectors(10, DIMENSION, 9)
         with followed.connect() as connection:
             insert = sql.SQL("INSERT INTO {} VALUES (%s, %s)").format(sql.Identifier(followed.table))
@@ -366,20 +376,25 @@ def test_a_row_that_cannot_be_held_stops_the_collection_and_says_so(database: st
                 until(f"in step again:\n{engine.log}", lambda: followed.verify().returncode == 0)
 
 
-def test_a_difference_is_found_named_and_mended(database: str, tmp_path: pathlib.Path) -> None:
+def test_a_difference_is_found_named_and_mended(database: str, tmp_path: pathlib.Path, outbox: bool) -> None:
     """A change that the stream does not tell of: a publication that leaves updates out for a moment."""
-    with followed_table(database, tmp_path, COLUMNS, *OPTIONS) as followed:
+    with followed_table(database, tmp_path, COLUMNS, *OPTIONS, outbox=outbox) as followed:
         fill(followed, 0, 400)
         with followed.engine() as engine:
             followed.wait_until_in_step(engine)
             with followed.connect() as connection:
                 name, table = sql.Identifier(followed.slot), sql.Identifier(followed.table)
-                connection.execute(sql.SQL("ALTER PUBLICATION {} SET (publish = 'insert')").format(name))
-                connection.execute(sql.SQL("UPDATE {} SET tenant = 1234 WHERE id IN (12, 13)").format(table))
-                connection.execute(sql.SQL("DELETE FROM {} WHERE id = 14").format(table))
-                connection.execute(
-                    sql.SQL("ALTER PUBLICATION {} SET (publish = 'insert, update, delete, truncate')").format(name)
-                )
+                miss: LiteralString = "ALTER PUBLICATION {0} SET (publish = 'insert')"
+                tell: LiteralString = "ALTER PUBLICATION {0} SET (publish = 'insert, update, delete, truncate')"
+                if outbox:
+                    miss = "ALTER TABLE {1} DISABLE TRIGGER vizinho_update, DISABLE TRIGGER vizinho_delete"
+                    tell = "ALTER TABLE {1} ENABLE ALWAYS TRIGGER vizinho_update, ENABLE ALWAYS TRIGGER vizinho_delete"
+                # The triggers together with the changes: nobody is to see them as they are in between.
+                with connection.transaction() if outbox else contextlib.nullcontext():
+                    connection.execute(sql.SQL(miss).format(name, table))
+                    connection.execute(sql.SQL("UPDATE {} SET tenant = 1234 WHERE id IN (12, 13)").format(table))
+                    connection.execute(sql.SQL("DELETE FROM {} WHERE id = 14").format(table))
+                    connection.execute(sql.SQL(tell).format(name, table))
             followed.wait_until_in_step(engine)
             time.sleep(0.2)
             done = followed.verify()
@@ -390,8 +405,8 @@ def test_a_difference_is_found_named_and_mended(database: str, tmp_path: pathlib
             followed.check()
 
 
-def test_a_rebuild_beside_searches(database: str, tmp_path: pathlib.Path) -> None:
-    with followed_table(database, tmp_path, COLUMNS, *OPTIONS) as followed:
+def test_a_rebuild_beside_searches(database: str, tmp_path: pathlib.Path, outbox: bool) -> None:
+    with followed_table(database, tmp_path, COLUMNS, *OPTIONS, outbox=outbox) as followed:
         fill(followed, 0, 3_000)
         with followed.engine() as engine, engine.client() as client:
             followed.wait_until_in_step(engine)

@@ -18,7 +18,7 @@ from following import Followed, followed_table, lsn_number, until, vectors
 from pgvector import Vector
 from psycopg import sql
 from soak import Cluster
-from vizinho import Client, VizinhoError, position_of
+from vizinho import LSN, Client, Position, VizinhoError, position_of
 
 DIMENSION = 32
 COLUMNS: LiteralString = "id bigint PRIMARY KEY, n bigint, embedding vector(32)"
@@ -47,8 +47,8 @@ def cluster() -> Iterator[Cluster]:
     made.destroy()
 
 
-def test_a_transaction_larger_than_what_is_gathered(database: str, tmp_path: pathlib.Path) -> None:
-    with followed_table(database, tmp_path, COLUMNS, *OPTIONS) as followed:
+def test_a_transaction_larger_than_what_is_gathered(database: str, tmp_path: pathlib.Path, outbox: bool) -> None:
+    with followed_table(database, tmp_path, COLUMNS, *OPTIONS, outbox=outbox) as followed:
         fill(followed, 0, 1_500)
         with followed.engine() as engine:
             followed.wait_until_in_step(engine)
@@ -70,9 +70,9 @@ def test_a_transaction_larger_than_what_is_gathered(database: str, tmp_path: pat
             followed.check()
 
 
-def test_an_engine_that_is_killed_while_it_loads(database: str, tmp_path: pathlib.Path) -> None:
+def test_an_engine_that_is_killed_while_it_loads(database: str, tmp_path: pathlib.Path, outbox: bool) -> None:
     choices = random.Random(5)
-    with followed_table(database, tmp_path, COLUMNS, *OPTIONS) as followed:
+    with followed_table(database, tmp_path, COLUMNS, *OPTIONS, outbox=outbox) as followed:
         fill(followed, 0, 20_000)
         for _ in range(8):
             with followed.engine():
@@ -84,9 +84,9 @@ def test_an_engine_that_is_killed_while_it_loads(database: str, tmp_path: pathli
             followed.check()
 
 
-def test_an_engine_that_is_killed_while_it_is_rebuilt(database: str, tmp_path: pathlib.Path) -> None:
+def test_an_engine_that_is_killed_while_it_is_rebuilt(database: str, tmp_path: pathlib.Path, outbox: bool) -> None:
     choices = random.Random(6)
-    with followed_table(database, tmp_path, COLUMNS, *OPTIONS) as followed:
+    with followed_table(database, tmp_path, COLUMNS, *OPTIONS, outbox=outbox) as followed:
         fill(followed, 0, 20_000)
         for _ in range(6):
             with followed.engine() as engine:
@@ -137,8 +137,8 @@ class Searcher(threading.Thread):
                 self.count += 1
 
 
-def test_no_search_fails_while_a_collection_is_rebuilt(database: str, tmp_path: pathlib.Path) -> None:
-    with followed_table(database, tmp_path, COLUMNS, *OPTIONS) as followed:
+def test_no_search_fails_while_a_collection_is_rebuilt(database: str, tmp_path: pathlib.Path, outbox: bool) -> None:
+    with followed_table(database, tmp_path, COLUMNS, *OPTIONS, outbox=outbox) as followed:
         fill(followed, 0, 5_000)
         with followed.engine() as engine:
             followed.wait_until_in_step(engine)
@@ -190,32 +190,40 @@ def test_a_rebuild_that_is_interrupted_leaves_what_is_served(database: str, tmp_
             followed.check()
 
 
-def test_what_was_written_is_read(database: str, tmp_path: pathlib.Path) -> None:
-    with followed_table(database, tmp_path, COLUMNS, *OPTIONS) as followed:
+def test_what_was_written_is_read(database: str, tmp_path: pathlib.Path, outbox: bool) -> None:
+    with followed_table(database, tmp_path, COLUMNS, *OPTIONS, outbox=outbox) as followed:
         fill(followed, 0, 2_000)
         with followed.engine() as engine:
             followed.wait_until_in_step(engine)
             with followed.connect() as connection, engine.client() as client:
                 made = vectors(60, DIMENSION, 4)
+
+                def write(statement: LiteralString, *values: object) -> Position:
+                    """Does so, and says behind what a search finds it."""
+                    made = sql.SQL(statement).format(sql.Identifier(followed.table))
+                    if not outbox:
+                        connection.execute(made, values)
+                        return position_of(connection)
+                    with connection.transaction():
+                        connection.execute(made, values)
+                        row = connection.execute("SELECT pg_current_xact_id()::text").fetchone()
+                    assert row is not None
+                    return Position(0, LSN(int(row[0]) + 1), 0)
+
                 for i in range(60):
-                    connection.execute(
-                        sql.SQL("INSERT INTO {} VALUES (%s, 5, %s)").format(sql.Identifier(followed.table)),
-                        (100_000 + i, Vector(made[i])),
-                    )
-                    how = {"strong": True} if i % 2 else {"after": position_of(connection)}
+                    written = write("INSERT INTO {} VALUES (%s, 5, %s)", 100_000 + i, Vector(made[i]))
+                    how = {"strong": True} if i % 2 else {"after": written}
                     # By a scan: this is about what is there, not about how much of it a walk finds.
                     result = client.search("docs", made[i], k=1, exact=True, wait=30, **how)
                     assert result[0].id == 100_000 + i
-                    connection.execute(
-                        sql.SQL("DELETE FROM {} WHERE id = %s").format(sql.Identifier(followed.table)), (100_000 + i,)
-                    )
-                    gone = client.search("docs", made[i], k=1, exact=True, after=position_of(connection), wait=30)
+                    written = write("DELETE FROM {} WHERE id = %s", 100_000 + i)
+                    gone = client.search("docs", made[i], k=1, exact=True, after=written, wait=30)
                     assert gone[0].id != 100_000 + i
 
 
-def test_a_table_that_is_rewritten_with_other_values(database: str, tmp_path: pathlib.Path) -> None:
+def test_a_table_that_is_rewritten_with_other_values(database: str, tmp_path: pathlib.Path, outbox: bool) -> None:
     """The columns are what they were, and not a row of it is sent."""
-    with followed_table(database, tmp_path, COLUMNS, *OPTIONS) as followed:
+    with followed_table(database, tmp_path, COLUMNS, *OPTIONS, outbox=outbox) as followed:
         fill(followed, 0, 500)
         with followed.engine() as engine:
             followed.wait_until_in_step(engine)
@@ -258,8 +266,8 @@ def test_a_slot_that_is_lost(cluster: Cluster, tmp_path: pathlib.Path) -> None:
             assert "loaded anew" in engine.log
 
 
-def test_a_postgres_that_is_killed(cluster: Cluster, tmp_path: pathlib.Path) -> None:
-    with followed_table(cluster.url, tmp_path, COLUMNS, *OPTIONS) as followed:
+def test_a_postgres_that_is_killed(cluster: Cluster, tmp_path: pathlib.Path, outbox: bool) -> None:
+    with followed_table(cluster.url, tmp_path, COLUMNS, *OPTIONS, outbox=outbox) as followed:
         fill(followed, 0, 1_000)
         with followed.engine() as engine:
             followed.wait_until_in_step(engine)
@@ -274,10 +282,10 @@ def test_a_postgres_that_is_killed(cluster: Cluster, tmp_path: pathlib.Path) -> 
                 followed.check()
 
 
-def test_two_engines_and_one_slot(database: str, tmp_path: pathlib.Path) -> None:
-    with followed_table(database, tmp_path / "one", COLUMNS, *OPTIONS) as followed:
+def test_two_engines_and_one_slot(database: str, tmp_path: pathlib.Path, outbox: bool) -> None:
+    with followed_table(database, tmp_path / "one", COLUMNS, *OPTIONS, outbox=outbox) as followed:
         fill(followed, 0, 1_000)
-        other = Followed(database, tmp_path / "two", followed.table, followed.slot, OPTIONS)
+        other = Followed(database, tmp_path / "two", followed.table, followed.slot, OPTIONS, outbox)
         with followed.engine() as first:
             followed.wait_until_in_step(first)
             with other.engine() as second:

@@ -31,6 +31,8 @@ struct ExportedSnapshot {
   /// Every transaction whose commit record ends at or before it is visible in the snapshot; `unknown` when that could
   /// not be had.
   let lsn: LSN
+  /// Every transaction with a lower id has ended, and is visible if it has committed; 0: not known.
+  let xmin: UInt64
   /// The source as the snapshot sees it.
   let description: SourceDescription
   let warnings: [String]
@@ -58,7 +60,8 @@ struct ExportedSnapshot {
       try holder.query("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
       let row =
         try holder.query("SELECT pg_export_snapshot(), pg_snapshot_xmin(pg_current_snapshot())::text").first ?? []
-      let isSound = floor.isContained(inSnapshotWithXmin: UInt64(row.text(1)) ?? 0)
+      let xmin = UInt64(row.text(1)) ?? 0
+      let isSound = floor.isContained(inSnapshotWithXmin: xmin)
       let isLate = monotonicSeconds() >= deadline
       if isSound || isLate {
         description = try Preflight(holder, source).run()
@@ -66,7 +69,8 @@ struct ExportedSnapshot {
         if try locksAll(description.leaves, lock) {
           return ExportedSnapshot(
             lock: lock, holder: .session(holder), name: row.text(0), lsn: isSound ? floor.lsn : .unknown,
-            description: description, warnings: floor.warnings(isSound: isSound, patienceSeconds: patienceSeconds))
+            xmin: xmin, description: description,
+            warnings: floor.warnings(isSound: isSound, patienceSeconds: patienceSeconds))
         }
         relocks += 1
         guard relocks < 10 else {
@@ -107,7 +111,8 @@ struct ExportedSnapshot {
       // A partition that was attached after the locking is in the snapshot, but nobody has locked it.
       if try locksAll(description.leaves, lock) {
         return ExportedSnapshot(
-          lock: lock, holder: .slot(holder), name: name, lsn: created.consistentPoint, description: description,
+          lock: lock, holder: .slot(holder), name: name, lsn: created.consistentPoint, xmin: 0,
+          description: description,
           warnings: [])
       }
     }

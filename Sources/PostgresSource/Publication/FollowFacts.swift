@@ -39,6 +39,8 @@ package struct FollowFacts: Hashable, Sendable {
   package var columns: [Column]
   /// The table and its partitions. That a partition goes is no change that is sent: whoever follows looks whether they are still the same.
   package var members: [UInt32]
+  /// Those that note its changes in the outbox, where it is followed so. New ones may have missed something.
+  package var triggers: [UInt32]
 
   package func column(_ name: String) -> Column? { columns.first { $0.name == name } }
 }

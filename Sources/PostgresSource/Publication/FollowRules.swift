@@ -27,7 +27,9 @@ struct FollowRules {
   }
 
   /// Those that no publication mends.
-  func inherentRefusals() -> [SourceError] { tableRefusals() + identityRefusals() + columnRefusals() }
+  func inherentRefusals() -> [SourceError] {
+    table.shapeRefusals() + identityRefusals() + table.payloadRefusals(description.payload)
+  }
 
   /// What the rules' outcome is when nothing is refused.
   func facts() -> FollowFacts {
@@ -40,7 +42,8 @@ struct FollowRules {
     return FollowFacts(
       publication: publicationName, relationOID: table.oid, schema: table.schema, name: table.name,
       isPartitioned: table.isPartitioned, replicaIdentity: table.members.first?.identity ?? .nothing,
-      rowFilter: self.published?.rowFilter, columns: columns, members: table.members.map(\.oid))
+      rowFilter: self.published?.rowFilter, columns: columns, members: table.members.map(\.oid),
+      triggers: [])
   }
 }
 
@@ -223,23 +226,6 @@ extension FollowRules {
 // MARK: The table
 
 extension FollowRules {
-  private func tableRefusals() -> [SourceError] {
-    var refusals: [SourceError] = []
-    func refuse(_ message: String) { refusals.append(SourceError(.followUnsupported, message)) }
-    if !table.isPartitioned, table.members.count > 1 {
-      refuse(
-        "The table \(table.sqlName) has children by inheritance, whose changes come under their own names. Partition "
-          + "it, or follow the tables one by one.")
-    }
-    if let unlogged = table.members.first(where: { !$0.isLogged }) {
-      // A partitioned table has no storage that could be unlogged.
-      refuse(
-        "The table \(unlogged.sqlName) is not logged, so its changes cannot be followed. Run: ALTER TABLE "
-          + "\(unlogged.sqlName) SET LOGGED;")
-    }
-    return refusals
-  }
-
   private func identityRefusals() -> [SourceError] {
     let wanted = Set(keys)
     for member in table.members where member.identity != .full {
@@ -289,16 +275,37 @@ extension FollowRules {
       + "CREATE UNIQUE INDEX \(index) ON \(member.sqlName) (\(SQLText.identifiers(keys))); ALTER TABLE "
       + "\(member.sqlName) REPLICA IDENTITY USING INDEX \(index); (the columns must be NOT NULL)."
   }
+}
+
+extension FollowedTableFacts {
+  /// Why such a table cannot be followed at all.
+  func shapeRefusals() -> [SourceError] {
+    var refusals: [SourceError] = []
+    func refuse(_ message: String) { refusals.append(SourceError(.followUnsupported, message)) }
+    if !isPartitioned, members.count > 1 {
+      refuse(
+        "The table \(sqlName) has children by inheritance, whose changes come under their own names. Partition "
+          + "it, or follow the tables one by one.")
+    }
+    if let unlogged = members.first(where: { !$0.isLogged }) {
+      // A partitioned table has no storage that could be unlogged.
+      refuse(
+        "The table \(unlogged.sqlName) is not logged, so its changes cannot be followed. Run: ALTER TABLE "
+          + "\(unlogged.sqlName) SET LOGGED;")
+    }
+    return refusals
+  }
 
   /// The types whose text can be made of what is sent: smallint, integer, bigint, uuid, boolean, text, varchar, char(n), json, jsonb.
   private static let payloadTypes: Set<UInt32> = [21, 23, 20, 2950, 16, 25, 1043, 1042, 114, 3802]
 
-  private func columnRefusals() -> [SourceError] {
-    table.columns.filter { description.payload.contains($0.name) && !Self.payloadTypes.contains($0.baseTypeOID) }
+  /// Why columns cannot be kept as payload.
+  func payloadRefusals(_ payload: [String]) -> [SourceError] {
+    columns.filter { payload.contains($0.name) && !Self.payloadTypes.contains($0.baseTypeOID) }
       .map { column in
         SourceError(
           .followUnsupported,
-          "The column \(SQLText.identifier(column.name)) of \(table.sqlName), of type \(column.typeName), can be "
+          "The column \(SQLText.identifier(column.name)) of \(sqlName), of type \(column.typeName), can be "
             + "kept as payload when a table is read once, but not when it is followed: its changes come in binary, "
             + "and only smallint, integer, bigint, uuid, boolean, text, varchar, char(n), json and jsonb are put "
             + "into text here. Leave it out of --payload.")

@@ -43,6 +43,7 @@ package struct FollowedSource: Sendable {
   /// Why a collection that was made of this cannot be followed on as `now`; nil: it can.
   package func difference(from now: FollowedSource) -> String? {
     if facts.relationOID != now.facts.relationOID { return "the table was dropped and made anew" }
+    if facts.triggers != now.facts.triggers { return "the triggers that note its changes were made anew" }
     if facts.rowFilter != now.facts.rowFilter { return "the publication's condition on the table has changed" }
     let (before, after) = (description, now.description)
     if before.keyColumns != after.keyColumns || before.vectorColumn != after.vectorColumn

@@ -59,9 +59,11 @@ extension FollowCatalog {
   }
 }
 
-extension Preparation {
-  func roleSteps(
-    _ role: String, _ tables: [FollowedTableFacts], _ catalog: FollowCatalog
+enum RoleSteps {
+  /// What a role that follows some tables lacks.
+  /// - replicates: whether it reads a replication slot.
+  static func steps(
+    _ role: String, _ tables: [FollowedTableFacts], _ catalog: FollowCatalog, replicates: Bool
   ) throws(SourceError) -> [PreparationStep] {
     guard (1...63).contains(role.utf8.count), role != "public", !role.hasPrefix("pg_"), !role.utf8.contains(0) else {
       throw SourceError(
@@ -75,9 +77,13 @@ extension Preparation {
     let found = try catalog.role(role)
     if let found {
       if !found.canLogIn { add("ALTER ROLE \(name) LOGIN", "The role connects.") }
-      if !found.canReplicate { add("ALTER ROLE \(name) REPLICATION", "The role reads a replication slot.") }
+      if replicates, !found.canReplicate {
+        add("ALTER ROLE \(name) REPLICATION", "The role reads a replication slot.")
+      }
     } else {
-      add("CREATE ROLE \(name) LOGIN REPLICATION", "Whoever follows connects, and reads a replication slot.")
+      add(
+        "CREATE ROLE \(name) LOGIN\(replicates ? " REPLICATION" : "")",
+        "Whoever follows connects\(replicates ? ", and reads a replication slot" : "").")
       steps.append(
         PreparationStep(
           .byHand, "ALTER ROLE \(name) PASSWORD '…'",

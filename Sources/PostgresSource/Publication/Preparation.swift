@@ -38,7 +38,7 @@ package struct Preparation {
     let catalog = FollowCatalog(connection: connection)
     let rules = try rules(catalog)
     var steps = try serverSteps(catalog.replicationFacts(slot: nil))
-    if let role { steps += try roleSteps(role, rules.map(\.table), catalog) }
+    if let role { steps += try RoleSteps.steps(role, rules.map(\.table), catalog, replicates: true) }
     steps += try publicationSteps(rules, catalog)
     // By hand last, so that what a connection can do stands together.
     return steps.filter { $0.phase != .byHand } + steps.filter { $0.phase == .byHand }

@@ -31,6 +31,17 @@ public struct CollectionDefinition: Codable, Hashable, Sendable {
   public var searchEffort: Int
   public var calibrationQuery: String?
   public var seed: UInt64
+  /// Whether its changes come by the outbox; nil = by a slot.
+  public var outbox: Bool?
+
+  var followsOutbox: Bool { outbox ?? false }
+
+  /// The same, with its changes as a server gets them.
+  func followed(by configuration: FollowConfiguration) -> CollectionDefinition {
+    var definition = self
+    definition.outbox = configuration.followsOutbox ? true : nil
+    return definition
+  }
 
   /// - Throws: `invalidConfiguration` for a plan that cannot be followed: a query, or a table with a condition of its own.
   public init(_ plan: RebuildPlan, attributes: String?) throws(ServerError) {

@@ -13,8 +13,8 @@ public final class Rebuild: Sendable {
   private let plan: RebuildPlan
   private let directory: DataDirectory
   private let writer: String
-  /// Of the temporary slot, for rows whose changes are to be followed; nil: they are read once.
-  private let slot: String?
+  /// How changes of the rows are to be followed; nil: they are read once.
+  private let following: Following?
   private let reader: BulkReader
   private let queries: CalibrationQueries?
   private let state = Mutex(RebuildProgress.reading(rows: 0, estimated: 0))
@@ -33,19 +33,31 @@ public final class Rebuild: Sendable {
   /// - writer: the program's name and version, for the snapshot.
   /// - Throws: ``ServerError`` (`invalidConfiguration`), ``SourceError`` (`invalidArgument`).
   public convenience init(_ plan: RebuildPlan, into directory: DataDirectory, writer: String) throws {
-    try self.init(plan, into: directory, writer: writer, slot: nil)
+    try self.init(plan, into: directory, writer: writer, followedBy: nil)
   }
 
-  /// - slot: the name of a temporary slot to be made, for rows whose changes are to be followed: they are then of a known place in the log, have
-  ///   stamps, and are compared with the table before the snapshot that they were read of is let go.
-  init(_ plan: RebuildPlan, into directory: DataDirectory, writer: String, slot: String?) throws {
+  /// How rows come to a place from which their changes can be followed.
+  enum Following: Hashable, Sendable {
+    /// By a temporary slot of this name: a place in the log.
+    case slot(String)
+    /// By an ordinary snapshot, for the outbox's reader of this name: the place is the snapshot's xmin.
+    case outbox(reader: String)
+  }
+
+  /// - following: for rows whose changes are to be followed: they are then of a known place, have stamps, and are compared with the table before
+  ///   the snapshot that they were read of is let go.
+  init(_ plan: RebuildPlan, into directory: DataDirectory, writer: String, followedBy following: Following?) throws {
     try DataDirectory.checkName(plan.collection)
-    self.slot = slot
+    self.following = following
     self.plan = plan
     self.directory = directory
     self.writer = writer
+    var patience = 10.0
+    // Nobody asks for its place in the log.
+    if case .outbox = following { patience = 0 }
     reader = try BulkReader(
-      connection: plan.connection, source: plan.source, workers: plan.workers, hashesVectors: slot != nil)
+      connection: plan.connection, source: plan.source, workers: plan.workers, snapshotPatienceSeconds: patience,
+      hashesVectors: following != nil)
     queries = try plan.calibrationQuery.map { sql throws(SourceError) in
       try CalibrationQueries(sql, plan.connection)
     }
@@ -74,7 +86,7 @@ public final class Rebuild: Sendable {
       recallTarget: plan.recallTarget, searchEffort: plan.searchEffort, seed: plan.seed,
       attributes: attributes)
     configuration.payload = description.payload
-    configuration.keepsStamps = slot != nil
+    configuration.keepsStamps = following != nil
     let index = try HNSWIndex(configuration: configuration, payloadCodec: LZ4PayloadCodec())
     let estimate = RebuildEstimate(
       rows: description.estimatedRows, isCounted: description.isEstimateCounted, configuration: configuration,
@@ -125,10 +137,12 @@ public final class Rebuild: Sendable {
     let (description, index) = (prepared.description, prepared.index)
     let questions = try queries?.read(dimension: description.dimension, metric: plan.metric)
     let proof = Mutex(Array(repeating: BucketSum(), count: RowHasher.bucketCount))
+    var slot: String?
+    if case .slot(let name) = following { slot = name }
     let summary = try reader.read(
       underSlot: slot, { [self] batch in try stage(batch, description, index, proof) },
       check: { [self] snapshot in
-        if slot != nil { try compare(proof.withLock { $0 }, with: description, under: snapshot) }
+        if following != nil { try compare(proof.withLock { $0 }, with: description, under: snapshot) }
       })
     let afterReading = clock.now
 
@@ -142,10 +156,12 @@ public final class Rebuild: Sendable {
 
     state.withLock { $0 = .calibrating }
     let calibration = try index.calibrate(queries: questions, threads: plan.threads)
+    var place = summary.lsn.rawValue
+    if case .outbox = following { place = summary.xmin }
     let collection = try Collection(
       name: plan.collection, index: index,
       position: Position(
-        systemID: description.systemIdentifier, appliedLSN: summary.lsn.rawValue, timeline: description.timeline))
+        systemID: description.systemIdentifier, appliedLSN: place, timeline: description.timeline))
     return Built(
       collection: collection, description: summary.description, summary: summary, calibration: calibration,
       buckets: proof.withLock { $0 }, readSeconds: (afterReading - start) / .seconds(1),
@@ -158,7 +174,7 @@ public final class Rebuild: Sendable {
   ) throws {
     var stamps: [RowStamp]?
     var buckets: [Int] = []
-    if slot != nil {
+    if following != nil {
       var hasher = RowHasher(description)
       stamps = batch.ids.indices.map { i in
         let hash = batch.vectorHashes[i]
@@ -193,6 +209,10 @@ public final class Rebuild: Sendable {
     try reader.begin(snapshot: snapshot)
     let sums = try reader.sums()
     try reader.end()
+    // What was committed without waiting was read too: no crash may take it back now.
+    if case .outbox(let name) = following {
+      try OutboxReader.flush(Connection(plan.connection, stop: StopFlag()), name: name)
+    }
     let different = buckets.indices.count { buckets[$0] != sums.buckets[$0] }
     guard different == 0 else {
       throw ServerError(

@@ -14,31 +14,21 @@ import VectorSnapshot
 import VectorWire
 
 /// The one reader of the slot.
-final class ChangeStream: Sendable {
-  /// How it goes.
-  enum Condition: Hashable, Sendable {
-    case connecting
-    case streaming
-    /// Nothing comes; tried again.
-    case stalled(String)
-    /// What was followed so far cannot be followed on: every collection has to be loaded anew.
-    case broken(String)
-  }
-
+final class ChangeStream: ChangeSource {
   private let configuration: FollowConfiguration
   private let log: StreamLog
   private let logger: Logger
   private let stop = StopFlag()
   /// The least position of which a loaded collection says that it is in step with it; nil: none is loaded.
   private let floor: @Sendable () -> Position?
-  private let onChange: @Sendable (Condition) -> Void
-  private let current = Mutex(Condition.connecting)
+  private let onChange: @Sendable (StreamCondition) -> Void
+  private let current = Mutex(StreamCondition.connecting)
 
   /// - floor: asked where the journal is empty.
   /// - onChange: told of every new condition, on the stream's thread.
   init(
     _ configuration: FollowConfiguration, log: StreamLog, logger: Logger, floor: @escaping @Sendable () -> Position?,
-    onChange: @escaping @Sendable (Condition) -> Void
+    onChange: @escaping @Sendable (StreamCondition) -> Void
   ) {
     self.configuration = configuration
     self.log = log
@@ -47,7 +37,7 @@ final class ChangeStream: Sendable {
     self.onChange = onChange
   }
 
-  var condition: Condition { current.withLock { $0 } }
+  var condition: StreamCondition { current.withLock { $0 } }
 
   /// Ends ``run()`` within a moment.
   func end() { stop.raise() }
@@ -79,18 +69,13 @@ final class ChangeStream: Sendable {
     while !stop.isRaised, ContinuousClock.now < end { Thread.sleep(forTimeInterval: 0.05) }
   }
 
-  private func change(_ condition: Condition) {
+  private func change(_ condition: StreamCondition) {
     let isNew = current.withLock { current in
       defer { current = condition }
       return current != condition
     }
     guard isNew else { return }
-    switch condition {
-    case .connecting: break
-    case .streaming: logger.info("following Postgres", metadata: ["slot": "\(configuration.slot)"])
-    case .stalled(let reason): logger.warning("nothing comes from Postgres, trying again: \(reason)")
-    case .broken(let reason): logger.error("the collections have to be loaded anew: \(reason)")
-    }
+    condition.tell(logger, configuration.slot)
     onChange(condition)
   }
 }
@@ -129,6 +114,12 @@ extension ChangeStream {
 
   /// Makes the slot if nothing was followed yet; else makes sure that it goes on where the journal ends.
   private func attach(_ connection: ReplicationConnection, _ system: SystemIdentity) throws -> LSN {
+    if let point = log.point, point.slot.hasPrefix(StreamPoint.outboxPrefix) {
+      throw SourceError(
+        .slotUnfit,
+        "The journal in \(log.journal.path) is that of an outbox, whose places are not those of a slot. Serve with --outbox, or move the "
+          + "folder away.")
+    }
     let slot = try facts()
     // Where the journal is gone, the snapshots still say what they have.
     let found = floor().map { position in

@@ -45,6 +45,8 @@ final class CollectionFollower: Sendable {
   private let maintenance: Maintenance
   /// What the stream had told of relations where the collection began to follow.
   let relations: [[UInt8]]
+  /// Whether everything that stands in the journal before the beginning is in the collection.
+  let continues: Bool
   /// Why nothing comes; nil: the stream is well.
   private let outage: Mutex<String?>
   /// Told when the collection cannot go on without being loaded anew.
@@ -81,6 +83,7 @@ final class CollectionFollower: Sendable {
     state = Mutex(
       State(position: mark.position, transactions: mark.transactions, ledger: ledger, saved: mark.position))
     relations = mark.relations
+    continues = mark.continues
     self.outage = Mutex(outage)
     maintenance = Maintenance(of: collection.index)
   }
@@ -251,6 +254,26 @@ extension CollectionFollower {
     guard !first.isEmpty else { return [] }
     _ = log.frontier.wait(past: log.frontier.mark, seconds: 0.2)
     return try perform { try $0.revise(first, repairs: false) }
+  }
+
+  /// What the collection has between two steps, and which rows may be ahead of a moment by then.
+  struct Glance: Sendable {
+    var buckets: [BucketSum]
+    var moved: [RecordID]
+    /// `h` of those of the rows asked for, and of those that have moved, that the collection has.
+    var stamps: [RecordID: UInt64]
+  }
+
+  /// - moved: called between the same two steps; nil: every row may be ahead.
+  /// - also: rows whose stamps are wanted too.
+  func glance(also: [RecordID], _ moved: @escaping @Sendable () throws -> [RecordID]?) throws -> Glance? {
+    try perform { [self] _ in
+      guard let moved = try moved() else { return nil }
+      let index = collection.index
+      let stamps = Dictionary(
+        (moved + also).compactMap { id in index.stamp(of: id).map { (id, $0.row) } }, uniquingKeysWith: { $1 })
+      return Glance(buckets: state.withLock { $0.ledger.buckets }, moved: moved, stamps: stamps)
+    }
   }
 
   /// Reads rows anew and applies what differs. Blocks.

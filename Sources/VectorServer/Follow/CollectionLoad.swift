@@ -53,6 +53,9 @@ final class CollectionLoad: Sendable {
     guard case .table(let source) = plan.source else {
       throw ServerError(.invalidConfiguration, "only tables can be followed")
     }
+    if configuration.followsOutbox {
+      return try FollowedSource.look(atOutboxed: source, on: Connection(configuration.connection, stop: stop))
+    }
     return try FollowedSource.look(
       at: source, on: Connection(configuration.connection, stop: stop), publication: configuration.publication,
       slot: configuration.slot)
@@ -65,14 +68,17 @@ final class CollectionLoad: Sendable {
     var plan = try definition.plan(configuration)
     let found = try Self.look(plan, configuration, stop: stop)
     plan.source = .table(found.source)
-    let load = try Rebuild(plan, into: directory, writer: writer, slot: TemporarySlot.name(configuration.slot, "load"))
+    let load = try Rebuild(
+      plan, into: directory, writer: writer,
+      followedBy: configuration.followsOutbox
+        ? .outbox(reader: configuration.slot) : .slot(TemporarySlot.name(configuration.slot, "load")))
     rebuild.withLock { $0 = load }
     if stop.isRaised { load.cancel() }
     estimate(try load.look())
     let built = try load.build()
     return FollowableCollection(
       collection: built.collection, definition: definition, source: load.sourceText(built.description),
-      followed: found, files: found.files, ledger: ProofLedger(buckets: built.buckets, at: built.summary.lsn),
-      mark: mark)
+      followed: found, files: found.files,
+      ledger: ProofLedger(buckets: built.buckets, at: LSN(rawValue: built.collection.position.appliedLSN)), mark: mark)
   }
 }

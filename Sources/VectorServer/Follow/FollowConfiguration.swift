@@ -12,6 +12,10 @@ public struct FollowConfiguration: Sendable {
   public var publication = "vizinho"
   /// The logical replication slot: one for each data directory.
   public var slot = "vizinho"
+  /// Whether changes come by the outbox (docs/FOLLOWING.md), and not by a slot; then ``slot`` is the name of its reader.
+  public var followsOutbox = false
+  /// How long nobody looks at an outbox that had nothing.
+  public var outboxInterval = Duration.milliseconds(100)
   /// Connections that copy when a collection is loaded.
   public var workers = 2
   /// Threads that link and compress when a collection is loaded, and that read and write snapshots.

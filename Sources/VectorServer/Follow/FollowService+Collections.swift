@@ -28,7 +28,7 @@ extension FollowService {
       collection.index.forEachStamp { id, stamp in buckets[hasher.bucket(of: id)].add(stamp.row) }
       let position = LSN(rawValue: collection.position.appliedLSN)
       // From the journal's beginning, where the relations stand: what the collection has is passed over.
-      let mark = StreamLog.Mark(position: log.journal.oldestPosition, relations: [], transactions: 0)
+      let mark = StreamLog.Mark(position: log.journal.oldestPosition, relations: [], transactions: 0, continues: false)
       try start(
         FollowableCollection(
           collection: collection, definition: definition, source: loaded.source, followed: found,

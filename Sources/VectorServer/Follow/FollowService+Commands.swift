@@ -28,7 +28,13 @@ extension FollowService {
     lines.append(
       "stream: \(values["stream"] ?? "")\(values["stream_reason"].map { " (\($0))" } ?? ""), received \(values["received_lsn"] ?? ""), "
         + "durable \(values["durable_lsn"] ?? ""), journal \(journal.bytes.grouped) bytes")
-    if let slot = try? SlotFacts.read(configuration.slot, over: Connection(configuration.connection, stop: stop)) {
+    if configuration.followsOutbox {
+      if let bytes = try? OutboxSize.bytes(on: Connection(configuration.connection, stop: stop)) {
+        values["outbox_bytes"] = String(bytes)
+        lines.append("outbox, read as \(configuration.slot): \(bytes.grouped) bytes in Postgres")
+      }
+    } else if let slot = try? SlotFacts.read(configuration.slot, over: Connection(configuration.connection, stop: stop))
+    {
       values["slot_retained_bytes"] = slot.retainedWALBytes.map { String($0) }
       values["slot_safe_bytes"] = slot.safeWALBytes.map { String($0) }
       values["slot_confirmed_lsn"] = slot.confirmedFlushLSN.map { "\($0)" }
@@ -82,7 +88,7 @@ extension FollowService {
     progress: @escaping @Sendable (String) -> Void
   ) throws -> ControlReply {
     let known = withState { $0.followers[name]?.definition ?? $0.waiting[name] }
-    guard var wanted = definition ?? known else {
+    guard var wanted = (definition ?? known)?.followed(by: configuration) else {
       throw ServerError(.notFollowed, "there is no collection \"\(name)\" that follows a table: say which with --table")
     }
     wanted.name = name

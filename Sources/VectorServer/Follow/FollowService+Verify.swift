@@ -15,6 +15,7 @@ extension FollowService {
   /// - repairs: whether rows that differ are read anew and applied.
   /// - Throws: ``ServerError`` (`notFollowed`), ``SourceError``.
   public func verify(_ name: String, repairs: Bool, progress: (String) -> Void) throws -> Proof {
+    if configuration.followsOutbox { return try verifyOutboxed(name, repairs: repairs, progress: progress) }
     let start = ContinuousClock.now
     guard let running = withState({ $0.followers[name] }) else {
       throw ServerError(.notFollowed, "there is no collection \"\(name)\" that is in step with Postgres")
@@ -45,13 +46,7 @@ extension FollowService {
       }
       try reader.end()
       proof.seconds = (ContinuousClock.now - start) / .seconds(1)
-      withState { [proof] in $0.proofs[name] = proof }
-      logger.log(
-        level: proof.isEqual ? .info : .error, proof.isEqual ? "equal to its table" : "not equal to its table",
-        metadata: [
-          "collection": "\(name)", "lsn": "\(proof.lsn)", "rows": "\(proof.rows)",
-          "different": "\(proof.differentRows)", "repaired": "\(proof.repairedRows)",
-        ])
+      conclude(proof)
       return proof
     }
     throw ServerError(
@@ -59,8 +54,19 @@ extension FollowService {
       "the collection \"\(name)\" changes so fast that no moment could be compared: try again when less is written")
   }
 
+  /// Keeps and tells what a comparison found.
+  func conclude(_ proof: Proof) {
+    withState { $0.proofs[proof.collection] = proof }
+    logger.log(
+      level: proof.isEqual ? .info : .error, proof.isEqual ? "equal to its table" : "not equal to its table",
+      metadata: [
+        "collection": "\(proof.collection)", "lsn": "\(proof.lsn)", "rows": "\(proof.rows)",
+        "different": "\(proof.differentRows)", "repaired": "\(proof.repairedRows)",
+      ])
+  }
+
   /// Waits until a collection has applied what committed before a place in the log.
-  private func wait(for follower: CollectionFollower, until lsn: LSN) throws {
+  func wait(for follower: CollectionFollower, until lsn: LSN) throws {
     var outageSince: ContinuousClock.Instant?
     while follower.collection.position.appliedLSN < lsn.rawValue {
       if stop.isRaised { throw SourceError(.cancelled, "The server ends.") }
@@ -78,7 +84,7 @@ extension FollowService {
   }
 
   /// The rows whose stamps differ from what Postgres says, and differ still when Postgres is asked for them again.
-  private func suspects(
+  func suspects(
     of buckets: [Int], _ follower: CollectionFollower, _ theirs: [ProofRow]
   ) throws -> [RecordID] {
     let wanted = Set(buckets)

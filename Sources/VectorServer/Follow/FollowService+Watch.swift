@@ -100,6 +100,7 @@ extension FollowService {
   }
 
   private func lookAtSlot() {
+    guard !configuration.followsOutbox else { return }
     guard let slot = try? SlotFacts.read(configuration.slot, over: Connection(configuration.connection, stop: stop))
     else { return }
     let isShort = slot.safeWALBytes.map { $0 < Self.safeBytesMin } ?? false

@@ -28,6 +28,8 @@ public final class FollowService: Service, Sendable {
   let stop = StopFlag()
   private let state = Mutex(State())
   private let asker: PositionAsker
+  /// Held while a proof looks at the outbox.
+  let hold = OutboxHold()
 
   struct State {
     var followers: [String: Running] = [:]
@@ -40,7 +42,7 @@ public final class FollowService: Service, Sendable {
     var load: CollectionLoad?
     /// From where on the journal is kept for it.
     var loadMark: JournalPosition?
-    var condition = ChangeStream.Condition.connecting
+    var condition = StreamCondition.connecting
     /// What the last comparison of each collection found.
     var proofs: [String: Proof] = [:]
   }
@@ -66,8 +68,9 @@ public final class FollowService: Service, Sendable {
     self.writer = writer
     self.logger = logger
     log = try StreamLog(directory.openJournal())
-    asker = PositionAsker(configuration.connection)
-    var wanted = Dictionary(definitions.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
+    asker = PositionAsker(configuration.connection, byTransactions: configuration.followsOutbox)
+    var wanted = Dictionary(
+      definitions.map { ($0.name, $0.followed(by: configuration)) }, uniquingKeysWith: { $1 })
     var restored: [(DataDirectory.Loaded, CollectionDefinition)] = []
     for name in try directory.collectionNames() {
       let start = ContinuousClock.now
@@ -88,6 +91,13 @@ public final class FollowService: Service, Sendable {
         }
         catalog.publish(loaded.collection)
         continue
+      }
+      // The numbers of the one say nothing in the other.
+      guard definition.followsOutbox == configuration.followsOutbox else {
+        throw ServerError(
+          .invalidConfiguration,
+          "the collection \(name) is followed by \(definition.followsOutbox ? "an outbox: serve with --outbox" : "a slot: serve without --outbox"), "
+            + "or move \(directory.path)/collections and \(directory.path)/journal away, and it is loaded anew")
       }
       guard asked == nil || asked == definition else {
         throw ServerError(
@@ -126,9 +136,14 @@ public final class FollowService: Service, Sendable {
   // MARK: - The service
 
   public func run() async throws {
-    let stream = ChangeStream(
-      configuration, log: log, logger: logger, floor: { [self] in floor() },
-      onChange: { [self] condition in streamChanged(condition) })
+    let floor: @Sendable () -> Position? = { [self] in self.floor() }
+    let onChange: @Sendable (StreamCondition) -> Void = { [self] condition in streamChanged(condition) }
+    let stream: any ChangeSource =
+      if configuration.followsOutbox {
+        OutboxStream(configuration, log: log, hold: hold, logger: logger, floor: floor, onChange: onChange)
+      } else {
+        ChangeStream(configuration, log: log, logger: logger, floor: floor, onChange: onChange)
+      }
     let streaming = WorkerThread("vizinho-stream") { stream.run() }
     let committing = WorkerThread("vizinho-commit") { [self] in commit() }
     let working = WorkerThread("vizinho-load") { [self] in jobs.run() }
@@ -178,7 +193,7 @@ public final class FollowService: Service, Sendable {
     }
   }
 
-  private func streamChanged(_ condition: ChangeStream.Condition) {
+  private func streamChanged(_ condition: StreamCondition) {
     let followers = state.withLock { state in
       state.condition = condition
       return state.followers.values.map(\.follower) + state.catchingUp.values

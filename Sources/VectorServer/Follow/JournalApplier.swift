@@ -30,8 +30,8 @@ struct JournalApplier {
   private var lastTime: Int64 = 0
   private var isSplit = false
   private var fetcher: RowFetcher?
-  /// Whether something of the journal was read.
-  private var hasBegun = false
+  /// Whether something of the journal was read, or what stands before is known to be there.
+  private var hasBegun: Bool
   var bytesSinceSnapshot = 0
 
   /// A step has about so many rows, or bytes, unless one transaction has more.
@@ -43,6 +43,7 @@ struct JournalApplier {
 
   init(_ follower: CollectionFollower) {
     self.follower = follower
+    hasBegun = follower.continues
     resolver = ChangeResolver(follower.collection.index, description: follower.table.description)
   }
 

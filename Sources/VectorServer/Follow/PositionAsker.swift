@@ -17,7 +17,13 @@ final class PositionAsker: PositionSource, @unchecked Sendable {
   private var hasEnded = false
   private var connection: Connection?
 
-  init(_ options: ConnectionOptions) { self.options = options }
+  /// Whether places are ids of transactions, and not positions in the log.
+  private let isByTransactions: Bool
+
+  init(_ options: ConnectionOptions, byTransactions: Bool) {
+    self.options = options
+    isByTransactions = byTransactions
+  }
 
   func start() { _ = WorkerThread("vizinho-position") { self.run() } }
 
@@ -79,7 +85,7 @@ final class PositionAsker: PositionSource, @unchecked Sendable {
     let asked: Connection
     if let connection { asked = connection } else { asked = try Connection(options, stop: stop) }
     connection = asked
-    let server = try ServerPosition.read(on: asked)
+    let server = try isByTransactions ? ServerPosition.readTransactions(on: asked) : ServerPosition.read(on: asked)
     return Position(
       systemID: server.systemIdentifier, appliedLSN: server.flushed.rawValue, timeline: server.timeline)
   }

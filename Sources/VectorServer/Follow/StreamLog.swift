@@ -47,6 +47,8 @@ final class StreamLog: Sendable {
     var position: JournalPosition
     var relations: [[UInt8]]
     var transactions: UInt64
+    /// Whether everything before the position is known to be in what begins there.
+    var continues = true
   }
 
   /// Reads the journal once, and drops a transaction at its end whose commit has not come.
@@ -202,6 +204,7 @@ extension StreamLog {
     return nil
   }
 
+  @discardableResult
   private func append(_ bytes: UnsafeRawBufferPointer) throws(SnapshotError) -> Range<JournalPosition> {
     try journal.append(.message, bytes.bytes)
   }

@@ -24,7 +24,11 @@ struct StreamPoint: Hashable, Sendable {
   /// Whether nothing is missing between what stands before and this.
   var continues = true
   var database: String
+  /// Or ``outboxPrefix`` and the name of the outbox's reader: then the LSN is the id of a transaction, and everything below it stands before.
   var slot: String
+
+  /// No slot's name has a blank.
+  static let outboxPrefix = "outbox "
 
   func encoded() -> [UInt8] {
     var bytes: [UInt8] = []

@@ -9,7 +9,8 @@ import Testing
 @Suite struct ApplyRecallTests {
   private static let rounds = 3
   private static let transactionRows = 250
-  private static let tailMax = 2_000
+  /// Rows that may wait to be linked when the next transaction comes.
+  private static let tailMax = 256
   private static let efforts = [32, 64]
   /// How much less may be found than by a fresh build, on the mean of the efforts over 3,000 answers at each.
   private static let lossMax = 0.008

@@ -1,0 +1,120 @@
+// The proof where changes come by the outbox. A batch has rows that may be newer than its place, so there is no place at which both sides are
+// exactly the same under load. But rows that nothing has changed since a snapshot are: so those that have are left out of the sums of both sides,
+// and are compared in another moment, which is short, for it reads only them; and again, until none is left.
+//
+//     S      a snapshot; X = its xmin; the table's sums in it
+//     wait   until the collection has applied everything below X
+//     M      on the collection's thread, between two steps: its sums, and which rows the outbox names from X on by now
+//     →      both sums without the rows of M must be equal; M goes into the next round
+//
+// A row outside of M was not changed by a transaction from X on that anybody has seen; so what the collection has of it, read at any time since
+// the last change of it below X, is what S shows.
+//
+// May use: FollowService, PostgresSource's proof.
+
+import Foundation
+import Logging
+import PostgresSource
+import VectorIndex
+
+extension FollowService {
+  /// As ``verify(_:repairs:progress:)``.
+  func verifyOutboxed(_ name: String, repairs: Bool, progress: (String) -> Void) throws -> Proof {
+    let start = ContinuousClock.now
+    guard let running = withState({ $0.followers[name] }) else {
+      throw ServerError(.notFollowed, "there is no collection \"\(name)\" that is in step with Postgres")
+    }
+    let follower = running.follower
+    hold.hold()
+    defer { hold.release() }
+    // A TRUNCATE in between moves every row: then another moment is taken.
+    for attempt in 1...10 {
+      let moment = try self.moment(of: follower)
+      let place = LSN(rawValue: moment.xmin)
+      progress("comparing at the transaction \(moment.xmin)\(attempt > 1 ? ", attempt \(attempt)" : "")")
+      let theirs = try moment.sums()
+      try wait(for: follower, until: place)
+      guard let glance = try glance(at: follower, moment) else { continue }
+      var hasher = RowHasher(follower.table.description)
+      var (a, b) = (theirs.buckets, glance.buckets)
+      for (id, hash) in try moment.hashes(of: glance.moved) { a[hasher.bucket(of: id)].remove(hash) }
+      for (id, stamp) in glance.stamps { b[hasher.bucket(of: id)].remove(stamp) }
+      var different = a.indices.filter { a[$0] != b[$0] }
+      var rows: [RecordID] = []
+      if !different.isEmpty {
+        progress("\(different.count) of \(a.count) sums differ: looking at their rows")
+        let moved = Set(glance.moved)
+        rows = try suspects(of: different, follower, try moment.rows(ofBuckets: different)).filter {
+          !moved.contains($0)
+        }
+      }
+      try moment.end()
+      let late = try compare(glance.moved, follower, progress)
+      rows += late
+      different = Array(Set(different + late.map { hasher.bucket(of: $0) }))
+      var proof = Proof(
+        collection: name, lsn: "\(place)", rows: theirs.buckets.reduce(0) { $0 + $1.count },
+        nullVectors: theirs.nullVectors, zeroVectors: theirs.zeroVectors, differentBuckets: different.count,
+        differentRows: rows.count, named: rows.prefix(Proof.namedMax).map(\.description), repairedRows: 0,
+        notCompared: hasher.notCompared, seconds: 0)
+      if repairs, !rows.isEmpty {
+        try follower.repair(rows)
+        proof.repairedRows = rows.count
+      }
+      proof.seconds = (ContinuousClock.now - start) / .seconds(1)
+      conclude(proof)
+      return proof
+    }
+    throw ServerError(
+      .notFollowed, "the table of \"\(name)\" is truncated so often that no moment could be compared: try again")
+  }
+
+  /// Compares rows that were on the move, in moments of which each leaves fewer.
+  /// - Returns: those that differ.
+  private func compare(_ moved: [RecordID], _ follower: CollectionFollower, _ progress: (String) -> Void) throws
+    -> [RecordID]
+  {
+    var (rest, different) = (moved, [RecordID]())
+    for _ in 0..<100 where !rest.isEmpty {
+      progress("\(rest.count) rows have changed meanwhile: comparing them in another moment")
+      let moment = try self.moment(of: follower)
+      let theirs = try moment.hashes(of: rest)
+      try wait(for: follower, until: LSN(rawValue: moment.xmin))
+      let glance = try glance(at: follower, moment, also: rest)
+      try moment.end()
+      guard let glance else { continue }
+      let again = Set(glance.moved)
+      different += rest.filter { !again.contains($0) && theirs[$0] != glance.stamps[$0] }
+      rest = rest.filter { again.contains($0) }
+    }
+    guard rest.isEmpty else {
+      throw ServerError(
+        .notFollowed,
+        "\(rest.count) rows change so fast that no moment could be compared: try again when less is written")
+    }
+    return different
+  }
+
+  private func moment(of follower: CollectionFollower) throws -> OutboxMoment {
+    try OutboxMoment(
+      Connection(configuration.connection, stop: stop), description: follower.table.description,
+      leavesOutZeroVectors: follower.collection.index.configuration.metric == .cosine)
+  }
+
+  /// - also: rows whose stamps are wanted beside those that have moved.
+  /// - Returns: nil: every row may have moved.
+  private func glance(
+    at follower: CollectionFollower, _ moment: OutboxMoment, also: [RecordID] = []
+  ) throws -> CollectionFollower.Glance? {
+    let looker = UncheckedLooker(connection: try Connection(configuration.connection, stop: stop), moment: moment)
+    let relation = follower.facts.relationOID
+    return try follower.glance(also: also) { try looker.moment.moved(relation, seenBy: looker.connection) }
+  }
+}
+
+/// What goes to the follower's thread and back, while the thread that sent it waits.
+private struct UncheckedLooker: @unchecked Sendable {
+  // Proof of Sendable: one thread at a time has it, for the sender blocks until the other is done.
+  var connection: Connection
+  var moment: OutboxMoment
+}
