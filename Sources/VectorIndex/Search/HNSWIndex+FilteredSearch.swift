@@ -3,8 +3,8 @@
 // May use: matching(_:version:into:), FilterCosts, MatchScan, the walk, SearchScratch.
 
 extension HNSWIndex {
-  /// A walk that takes so many times what was expected has met a filter that is against the query: what it finds lies far away, and
-  /// what a scan costs is known.
+  /// A walk that takes so many times what was expected, and has not found as many rows as are wanted, has met a filter that is against
+  /// the query: what it finds lies far away, and what a scan costs is known.
   private static let walkExcessMax: Float = 3
 
   /// Answers a search with a filter. The query stands in the scratch, prepared, and the version is pinned.
@@ -84,9 +84,12 @@ extension HNSWIndex {
     default: return
     }
     // Who measures a walk wants to see it end.
-    let distancesMax =
-      options.filterPlan == .walk ? Int.max : Int(min(search.scanCost, Self.walkExcessMax * walkCost))
-    let admission = MatchingRows(mask: scratch.mask(of: matches), distancesMax: distancesMax)
+    let isToEnd = options.filterPlan == .walk
+    let admission = MatchingRows(
+      mask: scratch.mask(of: matches), wanted: costs.wanted,
+      distancesUsual: isToEnd ? .max : Int(min(search.scanCost, Self.walkExcessMax * walkCost)),
+      distancesMax: isToEnd ? .max : Int(search.scanCost),
+      reach: options.reach == nil ? target.flatMap { filteredReach(target: $0, live: costs.live) } : nil)
     walk(rule, admitting: admission, fresh: admission, absent: nil, &scratch)
     search.isWalkAbandoned = scratch.isAbandoned
     search.plan = .walkThenScan

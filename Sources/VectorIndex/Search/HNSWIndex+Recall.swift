@@ -28,17 +28,28 @@ extension HNSWIndex {
     let effort = effort(of: options)
     if effort > 0 { return .effort(max(effort, wanted), results: wanted) }
     let target = options.recallTarget ?? configuration.recallTarget
-    guard let curve = curveCell.pointer, curve.pointee.isCurrent(rows: live) else {
+    guard let curve = currentCurve(live: live) else {
       return .effort(max(wanted, DefaultEffort.effort(target: target, results: wanted)), results: wanted)
     }
     var reach = SearchReach(
       reach: curve.pointee.reach(target: target, results: wanted), shift: curve.pointee.shift)
     if let among {
       // The k-th of the matching rows is about the among-th of all, unless the filter and the query agree: then it may be the
-      // k-th. Enough for both.
+      // k-th. Enough for both; how much of it is needed, the walk sees (FilteredReach).
       reach.reach = max(reach.reach, curve.pointee.reach(target: target, results: among))
     }
     return rule(reach, wanted: wanted, vector)
+  }
+
+  /// What a walk with a filter goes by that is asked for a recall; nil where there is no measure of it.
+  func filteredReach(target: Float, live: Int) -> FilteredReach? {
+    currentCurve(live: live).map { FilteredReach(curve: $0, target: target) }
+  }
+
+  @inline(__always)
+  private func currentCurve(live: Int) -> UnsafePointer<RecallCurve>? {
+    guard let curve = curveCell.pointer, curve.pointee.isCurrent(rows: live) else { return nil }
+    return curve
   }
 
   /// The effort that a search is to take; 0 where it goes by a recall.

@@ -1,6 +1,6 @@
 // What one search thread owns: everything a search writes, allocated once, so that a warmed search allocates nothing.
 //
-// May use: NearestList, Frontier, VisitedSet, FilterScratch, RetrievalScratch, ReaderPins, Scorer.
+// May use: NearestList, Frontier, VisitedSet, RefusedNodes, FilterScratch, RetrievalScratch, ReaderPins, Scorer.
 
 internal import CVectorKernels
 
@@ -11,6 +11,8 @@ public struct SearchScratch: ~Copyable {
   var fresh: NearestList
   var frontier: Frontier
   var visited: VisitedSet
+  /// The nodes that the last walk was not to find.
+  var refused = RefusedNodes()
   /// What filters need; nil until there was one.
   private var filter: FilterScratch?
   /// What retrievals need; nil until there was one.

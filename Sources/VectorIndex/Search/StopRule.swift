@@ -27,6 +27,12 @@ struct StopRule {
 
   @inline(__always)
   func bound(_ nearest: borrowing NearestList) -> Float {
+    bound(nearest, reach: reach)
+  }
+
+  /// The bound with another reach.
+  @inline(__always)
+  func bound(_ nearest: borrowing NearestList, reach: Float) -> Float {
     guard nearest.count >= rank else { return .infinity }
     let distance = nearest.distance(at: rank &- 1)
     return distance + abs(distance + shift) * (reach - 1)

@@ -81,6 +81,7 @@ struct Traversal {
   func begin(_ rule: StopRule, _ scratch: inout SearchScratch) {
     scratch.nearest.reset(limit: rule.limit)
     scratch.frontier.reset()
+    scratch.refused.reset()
     scratch.isAbandoned = false
     scratch.visited.reset(slots: store.slotsUsed.load(ordering: .acquiring))
   }
@@ -144,7 +145,13 @@ struct Traversal {
     while true {
       // The nearest unexpanded candidate [c]: its links are asked for now and read after the next batch was scored.
       var links: Graph.Links?
-      if let candidate = scratch.frontier.takeNearest(below: Candidate.pack(bound, .max)) {
+      var candidate = scratch.frontier.takeNearest(below: Candidate.pack(bound, .max))
+      if let left = candidate, !admission.expands(left, rule, &scratch) {
+        // What is still on its way may bring it within reach.
+        scratch.frontier.insert(left)
+        candidate = nil
+      }
+      if let candidate {
         scratch.nodesExpanded &+= 1
         let next = graph.links(of: Candidate.slot(candidate), layer: layer)
         prefetch(next)
@@ -165,11 +172,14 @@ struct Traversal {
             scratch.nearest.insert(candidate)
           } else {
             refusedCount &+= 1
+            admission.note(refused: candidate, &scratch)
           }
         }
         scratch.frontier.insert(candidate)
       }
-      if admission.isExhausted(refused: refusedCount, distances: scratch.distancesComputed) {
+      if admission.isExhausted(
+        refused: refusedCount, found: scratch.nearest.count, distances: scratch.distancesComputed)
+      {
         scratch.isAbandoned = true
         return
       }

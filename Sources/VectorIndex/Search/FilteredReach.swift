@@ -1,0 +1,64 @@
+// How far a walk with a filter goes, by what it has met.
+//
+// The k-th row that matches is the k-th of all where filter and query agree, and the k·N/m-th where they have nothing to do with each
+// other. A reach is measured for a rank among all rows (RecallCurve.swift), and a lower rank needs a greater one; so a walk that took the
+// reach of the k-th to the k·N/m-th would go several times too far. Which rank it is, the walk sees: it has met what lies nearer.
+//
+// May use: RecallCurve, StopRule, NearestList; the scratch's list of refused nodes.
+
+/// The reach of one search, found while it walks. It only grows.
+struct FilteredReach {
+  let curve: UnsafePointer<RecallCurve>
+  /// The recall that is asked for.
+  let target: Float
+
+  /// Whether `candidate`, the nearest that is left, lies within what the target needs by all that was met so far.
+  @inline(__always)
+  func expands(_ candidate: UInt64, _ rule: StopRule, _ scratch: inout SearchScratch) -> Bool {
+    guard scratch.nearest.count >= rule.rank else { return true }
+    return Candidate.distance(candidate) < rule.bound(scratch.nearest, reach: scratch.refused.reach)
+      || grows(to: candidate, rule, &scratch)
+  }
+
+  /// Reads the reach anew, for the rank that the last wanted row has among all rows.
+  /// - Complexity: one step for each node that was refused, up to ``RefusedNodes/max``; once for each time that the walk would end.
+  @inline(never)
+  private func grows(to candidate: UInt64, _ rule: StopRule, _ scratch: inout SearchScratch) -> Bool {
+    let last = scratch.nearest.distance(at: rule.rank &- 1)
+    let rank = rule.rank + scratch.refused.count(below: Candidate.pack(last, 0))
+    scratch.refused.reach = max(scratch.refused.reach, curve.pointee.reach(target: target, results: rank))
+    return Candidate.distance(candidate) < rule.bound(scratch.nearest, reach: scratch.refused.reach)
+  }
+}
+
+/// The nodes that a walk met near enough and was not to find, and the reach that it has come to.
+struct RefusedNodes: ~Copyable {
+  /// `[max]`, as they came. When it is full, what is nearer than the results by then is not known to the last, and the oldest, which lie
+  /// farthest as a rule, make room.
+  private let candidates: UnsafeMutablePointer<UInt64>
+  private var total = 0
+  var reach: Float = 1
+
+  static let max = 16_384
+
+  init() { candidates = .allocate(capacity: Self.max) }
+
+  deinit { candidates.deallocate() }
+
+  mutating func reset() {
+    total = 0
+    reach = 1
+  }
+
+  @inline(__always)
+  mutating func append(_ candidate: UInt64) {
+    candidates[total & (Self.max &- 1)] = candidate
+    total &+= 1
+  }
+
+  func count(below bound: UInt64) -> Int {
+    var count = 0
+    for i in 0..<min(total, Self.max) { count &+= candidates[i] < bound ? 1 : 0 }
+    return count
+  }
+}
