@@ -12,6 +12,9 @@ from vizinho import LSN, InvalidRequest, Position, position_of, position_of_asyn
 
 WRITTEN, INSERTED = LSN(0x16_B374D848), LSN(0x16_B374E900)
 PAGE, FILE = 8_192, 16 << 20
+SYSTEM, TIMELINE = 7_412_233_445_566_778_899, 3
+#: The id of an open transaction, and one past the last that has ended.
+XID, XMAX = 5_000_000_123, 5_000_000_200
 
 
 class PrivilegeError(Exception):
@@ -25,16 +28,22 @@ class Database:
         self.written, self.inserted = WRITTEN, INSERTED
         self.is_off = False
         self.may_ask_for_the_system = True
+        self.has_outbox = False
         self.in_transaction = False
         self.asked: list[str] = []
 
     def answer(self, query: str) -> tuple[Any, ...]:
         self.asked.append(query)
-        if "pg_control_system" in query and not self.may_ask_for_the_system:
+        if "has_function_privilege" in query:
+            return (self.may_ask_for_the_system,)
+        if "FROM pg_control_system()" in query and not self.may_ask_for_the_system:
             raise PrivilegeError("permission denied for function pg_control_system")
-        system = 7_412_233_445_566_778_899 if "pg_control_system" in query else 0
-        file = f"{3:08X}{self.written >> 32:08X}{(self.written & 0xFFFFFFFF) // FILE:08X}"
-        return str(self.written), str(self.inserted), self.is_off, PAGE, FILE, file, system
+        system = SYSTEM if "FROM pg_control_system()" in query else 0
+        file = f"{TIMELINE:08X}{self.written >> 32:08X}{(self.written & 0xFFFFFFFF) // FILE:08X}"
+        if "pg_current_xact_id()" in query:
+            return str(XID), file, system
+        log = (str(self.written), str(self.inserted), self.is_off, PAGE, FILE)
+        return (*log, self.has_outbox, str(XMAX), file, system)
 
 
 class Cursor:
@@ -163,7 +172,7 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 
 def test_one_select_gives_a_position_of_all_three(ask: Ask) -> None:
     database = Database()
-    assert ask(database) == Position(7_412_233_445_566_778_899, WRITTEN, 3)
+    assert ask(database) == Position(SYSTEM, WRITTEN, TIMELINE)
     assert len(database.asked) == 1
     assert not database.in_transaction, "the SELECT's transaction was left open"
 
@@ -171,7 +180,7 @@ def test_one_select_gives_a_position_of_all_three(ask: Ask) -> None:
 def test_a_role_that_may_not_ask_for_the_system_gets_the_rest(ask: Ask) -> None:
     database = Database()
     database.may_ask_for_the_system = False
-    assert ask(database) == Position(0, WRITTEN, 3)
+    assert ask(database) == Position(0, WRITTEN, TIMELINE)
     assert len(database.asked) == 2
     assert not database.in_transaction, "a transaction was left open"
 
@@ -235,6 +244,75 @@ def test_a_position_behind_a_pages_header_is_never_reached(inserted: int, expect
     database.is_off = False
     database.written = LSN(inserted)
     assert DRIVERS["psycopg"](database).applied_lsn == inserted
+
+
+def of_transactions(xid: int, system: int = SYSTEM) -> Position:
+    return Position(system, LSN(xid), TIMELINE | 1 << 31)
+
+
+@pytest.mark.parametrize(
+    ("has_outbox", "told", "expected"),
+    [
+        (True, None, of_transactions(XMAX)),
+        (True, True, of_transactions(XMAX)),
+        (False, True, of_transactions(XMAX)),
+        (True, False, Position(SYSTEM, WRITTEN, TIMELINE)),
+        (False, False, Position(SYSTEM, WRITTEN, TIMELINE)),
+    ],
+)
+def test_with_an_outbox_it_is_behind_every_transaction_that_has_ended(
+    ask: Ask, has_outbox: bool, told: bool | None, expected: Position
+) -> None:
+    database = Database()
+    database.has_outbox = has_outbox
+    position = ask(database, outbox=told)
+    assert position == expected
+    assert position.counts_transactions == (expected.applied_lsn == XMAX)
+    assert Position.parse(str(position)) == position
+    assert len(database.asked) == 1, "as many questions as without"
+    assert not database.in_transaction
+
+
+def test_what_does_not_wait_for_the_log_has_its_id_all_the_same(ask: Ask) -> None:
+    database = Database()
+    database.has_outbox = database.is_off = True
+    assert ask(database) == of_transactions(XMAX)
+
+
+@pytest.mark.parametrize("may_ask", [False, True])
+def test_with_an_outbox_there_is_one_within_a_transaction(ask: Ask, may_ask: bool) -> None:
+    database = Database()
+    database.in_transaction = True
+    database.may_ask_for_the_system = may_ask
+    assert ask(database, outbox=True) == of_transactions(XID + 1, SYSTEM if may_ask else 0)
+    assert database.in_transaction, "the caller's transaction was ended"
+
+
+def test_within_a_transaction_it_must_be_said(ask: Ask) -> None:
+    database = Database()
+    database.in_transaction = database.has_outbox = True
+    for told in (None, False):
+        with pytest.raises(InvalidRequest, match="commit first"):
+            ask(database, outbox=told)
+    assert not database.asked
+
+
+@pytest.mark.parametrize("status", [1, 3], ids=["active", "failed"])
+def test_a_transaction_in_which_nothing_can_be_asked(status: int) -> None:
+    class Stuck(Connection):
+        def __init__(self, database: Database) -> None:
+            super().__init__(database)
+            self.info = StuckInfo(database)
+
+    class StuckInfo(Info):
+        @property
+        def transaction_status(self) -> int:
+            return status
+
+    database = Database()
+    with pytest.raises(InvalidRequest, match="commit first"):
+        position_of(Stuck(database), outbox=True)
+    assert not database.asked
 
 
 @pytest.mark.parametrize("connection", [None, object(), AsyncConnection(Database())], ids=repr)

@@ -6,7 +6,7 @@ import re
 import uuid
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import Any, NamedTuple, TypeAlias, overload
+from typing import Any, Final, NamedTuple, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -141,12 +141,21 @@ _TOKEN = re.compile(r"([0-9]{1,20})-([0-9]{1,10})-([0-9A-Fa-f]{1,8})\.([0-9A-Fa-
 _PRINTED_LSN = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}")
 
 
+#: Set in a position's timeline where ids of transactions stand in the place of the log's positions.
+TRANSACTIONS_FLAG: Final = 1 << 31
+
+
 class Position(NamedTuple):
     """What an answer is in step with: a place in the history of one Postgres cluster."""
 
     system_id: int
     applied_lsn: LSN
     timeline: int
+
+    @property
+    def counts_transactions(self) -> bool:
+        """Whether `applied_lsn` is the id of a transaction, below which all is applied (outbox)."""
+        return bool(self.timeline & TRANSACTIONS_FLAG)
 
     @property
     def is_known(self) -> bool:
