@@ -7,6 +7,7 @@
 //     Distance/    what "near" means, and the kernels that compute it
 //     Graph/       who is linked to whom, and how one writer changes what readers walk
 //     Search/      the hot loop (Algorithms 2 and 5) and what it writes
+//     Copy/        the rows of an index that goes on changing, for another index
 //     Build/       insertion (Algorithm 1), neighbour selection (Algorithm 4), bulk build, changes, removal and repair
 //     Attributes/  what rows say beside their vectors, by column
 //     Payload/     what rows bring back with a hit, compressed
@@ -45,11 +46,12 @@ public final class HNSWIndex: @unchecked Sendable {
   /// What searches for a recall go by.
   let curveCell = RecallCurveCell()
 
-  // Order of locks: changes, links, rows, then the entry point's and nodes'.
-  /// Held by a change, and by whoever wants none meanwhile.
-  private let changeMutex = Mutex(())
-  private let linkMutex = Mutex(())
+  // Order of locks: links, changes, rows, then the entry point's and nodes'.
+  /// Taken in turn, so that whoever saves the index gets it beside a linker that always has work; and held beyond a call by him.
+  private let linkLock = TurnLock()
   private var linking = Linking()
+  /// Held by a change, and for a moment by whoever wants none meanwhile.
+  private let changeMutex = Mutex(())
   private let rowMutex = Mutex(())
   private var rowChanges = RowChanges()
   /// Held while the entry point moves up a layer, which happens once in M^layer insertions.
@@ -67,17 +69,30 @@ public final class HNSWIndex: @unchecked Sendable {
     var count = 0
     /// Slots that no edge leads to since a version; versions ascend.
     var unlinked: [(slots: [UInt32], version: UInt64)] = []
+
+    /// Takes what the next mending goes by. What changes from now on is the business of the one after it.
+    mutating func takeChanges() -> (count: Int, retired: [UInt32]) {
+      defer {
+        count = 0
+        retired = []
+      }
+      return (count, retired)
+    }
   }
 
   /// What belongs to the one who changes the graph.
   struct Linking {
     /// Nodes inserted so far; decides the next one's layer. Wraps around: a snapshot may say any number.
     var insertions: UInt64 = 0
+    /// Rows that died at or before this version are no places for edges to lead to. Those of an earlier one than now are for a moment
+    /// that is being saved.
+    var horizon = VectorStore.now
     private var scratches: [BuildScratch] = []
 
     /// Working memory for `count` threads.
     mutating func scratches(_ count: Int, _ store: VectorStore) -> [BuildScratch] {
       while scratches.count < count { scratches.append(BuildScratch(store: store)) }
+      for scratch in scratches[..<count] { scratch.horizon = horizon }
       return Array(scratches[..<count])
     }
 
@@ -118,9 +133,20 @@ public final class HNSWIndex: @unchecked Sendable {
     try changeMutex.withLock { _ throws(E) in try body() }
   }
 
-  /// Runs `body` as the one who changes the graph. Not from inside ``withRows(_:)``.
+  /// Runs `body` as the one who changes the graph. Not from inside ``withRows(_:)`` or ``withChanges(_:)``.
   func withLinks<R: Sendable, E: Error>(_ body: (inout Linking) throws(E) -> R) throws(E) -> R {
-    try linkMutex.withLock { _ throws(E) in try body(&linking) }
+    linkLock.take()
+    defer { linkLock.giveBack() }
+    return try body(&linking)
+  }
+
+  /// Keeps everybody else from changing the graph until the hold is given back. Not from inside the others.
+  func holdLinks() -> LockHold { LockHold(linkLock) }
+
+  /// The same as ``withLinks(_:)``, for the one who holds them.
+  func withLinks<R: Sendable>(heldBy hold: LockHold, _ body: (inout Linking) -> R) -> R {
+    precondition(hold.isHeld, "the links were given back")
+    return body(&linking)
   }
 
   /// Rows that a search can find.

@@ -38,6 +38,12 @@ public enum VectorStorage: UInt8, Sendable, CaseIterable {
   /// averages out and a row in half precision fills several cache lines. Below, half precision is walked itself.
   public static func automatic(dimension: Int) -> VectorStorage { dimension >= 96 ? .int4x16 : .f16 }
 
+  /// Whether rows that are kept in this way have enough of their vectors to be made into rows that are kept as `other`: at least as many bits
+  /// a component. What was rounded away is not there any more.
+  public func canBecome(_ other: VectorStorage) -> Bool {
+    other.fineFormat.rowBytes(width: 64) <= fineFormat.rowBytes(width: 64)
+  }
+
   /// Whether vectors can be rotated before they are rounded. It pays in 8 bits alone: half precision has its bits for each component,
   /// and 4-bit codes are clipped to the range of most.
   package var canRotate: Bool { fineFormat == .int8 }

@@ -22,6 +22,7 @@ public struct SnapshotSection: Sendable {
   public let elementSize: Int
   public let byteCount: Int
   let read: Read
+  let wasRead: @Sendable () -> Void
 
   /// - Parameters:
   ///   - elementSize: 2, 4 or 8 groups the first bytes of all elements of a block, then the second bytes, and so on,
@@ -29,15 +30,21 @@ public struct SnapshotSection: Sendable {
   ///     The order in which the section is read back is always the original one.
   ///   - byteCount: may exceed 4 GiB, and need not be a multiple of `elementSize`.
   ///   - read: called from several threads at once, once for each block, in no particular order. It must fill the
-  ///     destination, and the bytes must not change while the snapshot is written.
+  ///     destination, and the bytes must not change until all are read.
+  ///   - wasRead: called once, when all of this section and of those before it has been read. Not called for a section of no bytes, nor
+  ///     where the writing fails before.
   /// - Precondition: `elementSize` is 1, 2, 4 or 8; `byteCount` is not negative.
-  public init(id: SnapshotSectionID, elementSize: Int, byteCount: Int, read: @escaping Read) {
+  public init(
+    id: SnapshotSectionID, elementSize: Int, byteCount: Int, read: @escaping Read,
+    wasRead: @escaping @Sendable () -> Void = {}
+  ) {
     precondition([1, 2, 4, 8].contains(elementSize), "a section's element size is 1, 2, 4 or 8 bytes")
     precondition(byteCount >= 0, "a section's length is not negative")
     self.id = id
     self.elementSize = elementSize
     self.byteCount = byteCount
     self.read = read
+    self.wasRead = wasRead
   }
 
   /// A section of bytes that are in memory.

@@ -164,6 +164,8 @@ private final class BlockWriting: Sendable {
             checksum: stored.checksum, codec: stored.codec))
         return offset
       }
+      // Blocks pass in their order, each after it was read.
+      if index + 1 == plan.entries[section].blocks.upperBound { plan.sections[section].wasRead() }
       do throws(SystemError) {
         try file.write(stored.bytes, at: offset)
       } catch {

@@ -69,6 +69,56 @@ import Testing
     try expectGates(index, "every row replaced")
   }
 
+  /// A copy that is made while rows are replaced by others, as they come: of the rows of one moment, linked as well as those.
+  @Test(arguments: [VectorStorage.f32, .int4x16]) func holdsInACopyMadeBesideChanges(storage: VectorStorage) throws {
+    let index = try built(0..<sample.baseCount, storage, threads: 2)
+    let maintenance = Maintenance(of: index)
+    let isDone = Shared(false)
+    let changes = Shared(0)
+    let copies = Shared([HNSWIndex]())
+    WorkerThreads.run(count: 2) { thread in
+      do {
+        if thread == 0 {
+          var random = SeededRandom(seed: 11)
+          var vectors = Array(0..<sample.baseCount)
+          while !isDone.withLock({ $0 }) {
+            // Two rows change their vectors, so that the set of vectors is the sample at every moment.
+            let pair = (0..<2).map { _ in Int.random(in: 0..<sample.baseCount, using: &random) }
+            guard pair[0] != pair[1] else { continue }
+            vectors.swapAt(pair[0], pair[1])
+            try index.apply(
+              pair.map { RowChange(.int64(Int64($0)), .write(vector: sample.baseVector(vectors[$0]))) })
+            changes.withLock { $0 += 1 }
+          }
+          return
+        }
+        defer { isDone.withLock { $0 = true } }
+        for round in 0..<3 {
+          let wanted = changes.withLock { $0 } + 1_500
+          while changes.withLock({ $0 }) < wanted { yieldThread() }
+          let (header, parts) = index.withFrozen { frozen in
+            (frozen.header, bytes(of: frozen, index.configuration) { _, _ in yieldThread() })
+          }
+          print("a copy beside changes, \(storage.name), round \(round), after \(changes.withLock { $0 })")
+          let copy = try restored(index.configuration, header, parts)
+          copies.withLock { $0.append(copy) }
+        }
+      } catch {
+        isDone.withLock { $0 = true }
+        Issue.record(error)
+      }
+    }
+    maintenance.stop()
+    let made = copies.withLock { $0 }
+    #expect(made.count == 3)
+    for (round, copy) in made.enumerated() {
+      #expect(copy.count == sample.baseCount)
+      copy.checkInvariants()
+      try expectGates(copy, "copied beside changes, round \(round)")
+    }
+    try expectGates(index, "after copies beside changes")
+  }
+
   /// The nearest among rows as they are kept, against the nearest among the vectors that were given. The sample's components
   /// are halves, so half precision costs nothing; from 8 bits .9963 was measured.
   @Test(arguments: VectorStorage.allCases) func roundingCostsLittle(storage: VectorStorage) throws {
@@ -114,21 +164,31 @@ import Testing
 
 /// All parts of an index.
 func bytes(of index: HNSWIndex) throws -> [IndexPart: [UInt8]] {
-  index.withFrozen { frozen in
-    var parts: [IndexPart: [UInt8]] = [:]
-    for part in IndexPart.parts(of: index.configuration) {
-      var bytes = [UInt8](repeating: 0, count: frozen.byteCount(of: part))
-      bytes.withUnsafeMutableBytes { buffer in
-        // In pieces of an odd size, as a file's blocks would cut them.
-        for start in stride(from: 0, to: buffer.count, by: 10_007) {
-          let range = start..<min(start + 10_007, buffer.count)
-          frozen.read(part, range, into: UnsafeMutableRawBufferPointer(rebasing: buffer[range]))
-        }
+  index.withFrozen { bytes(of: $0, index.configuration) }
+}
+
+/// All parts of a frozen index, in the order in which a file has them, and the links given back as soon as they are read.
+///
+/// - pieceBytes: of an odd size, as a file's blocks would cut them.
+/// - before: called before each piece.
+func bytes(
+  of frozen: FrozenIndex, _ configuration: HNSWConfiguration, pieceBytes: Int = 10_007,
+  before: (IndexPart, _ piece: Int) -> Void = { _, _ in }
+) -> [IndexPart: [UInt8]] {
+  var parts: [IndexPart: [UInt8]] = [:]
+  for part in IndexPart.parts(of: configuration) {
+    var bytes = [UInt8](repeating: 0, count: frozen.byteCount(of: part))
+    bytes.withUnsafeMutableBytes { buffer in
+      for (piece, start) in stride(from: 0, to: buffer.count, by: pieceBytes).enumerated() {
+        before(part, piece)
+        let range = start..<min(start + pieceBytes, buffer.count)
+        frozen.read(part, range, into: UnsafeMutableRawBufferPointer(rebasing: buffer[range]))
       }
-      parts[part] = bytes
     }
-    return parts
+    parts[part] = bytes
+    if part == IndexPart.lastOfLinks { frozen.linksAreRead() }
   }
+  return parts
 }
 
 /// An index made of the parts of another.

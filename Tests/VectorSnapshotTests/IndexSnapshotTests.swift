@@ -1,6 +1,7 @@
 // An index in a snapshot: what comes back is what went in, an old file still loads, and what is not an index is refused.
 
 import Foundation
+import Synchronization
 import TestSupport
 import Testing
 import VectorIndex
@@ -234,6 +235,75 @@ import VectorIndex
       #expect(index.configuration == configuration)
       #expect(try model.faults(of: index, &random) == [], "round \(round)")
     }
+  }
+
+  /// Files written beside a writer: each has the rows of one transaction's end, and says in its origin which, as the writer noted it; and no file
+  /// is written where there is nothing to note.
+  @Test(arguments: testSeeds) func filesWrittenBesideChangesSayWhatTheyHold(seed: UInt64) throws {
+    print("snapshots beside changes, seed \(seed)")
+    var configuration = HNSWConfiguration(
+      dimension: 6, metric: .l2, storage: .f32, connectivity: 6, constructionEffort: 30, attributes: RowModel.schema)
+    configuration.payload = RowModel.payload
+    configuration.keepsStamps = true
+    let index = try HNSWIndex(configuration: configuration, payloadCodec: LZ4PayloadCodec())
+    let maintenance = Maintenance(of: index)
+    /// The number of the last transaction, and what there is then.
+    let noted = Mutex((number: UInt64(0), model: RowModel(configuration, ids: 900)))
+    let isDone = Mutex(false)
+    let failures = Mutex<[String]>([])
+    let directory = SnapshotDirectory(path: folder.file("live"))
+    let publisher = try SnapshotPublisher(directory, lock: DataDirectoryLock(path: folder.file("")), keeping: 100)
+    let origin = origin
+    WorkerThreads.run(count: 2) { thread in
+      do {
+        if thread == 0 {
+          var random = SeededRandom(seed: seed)
+          var model = noted.withLock { $0.model }
+          var number: UInt64 = 0
+          while !isDone.withLock({ $0 }) {
+            let changes = model.changes(40, growing: number < 30, &random)
+            model.apply(changes)
+            number += 1
+            try index.apply(changes) { noted.withLock { $0 = (number, model) } }
+          }
+          return
+        }
+        defer { isDone.withLock { $0 = true } }
+        var random = SeededRandom(seed: seed &+ 1)
+        for round in 0..<5 {
+          let wanted = noted.withLock { $0.number } + 20
+          while noted.withLock({ $0.number }) < wanted { usleep(100) }
+          var saved: (number: UInt64, model: RowModel)?
+          let publication = try IndexSnapshot.publish(
+            index, to: publisher, options: .init(threads: 2, blockBytes: 4_096)
+          ) {
+            saved = noted.withLock { $0 }
+            var origin = origin
+            origin.appliedLSN = saved?.number ?? 0
+            return origin
+          }
+          guard let publication, let saved else { throw SampleFault("round \(round): no file") }
+          let (copy, found) = try IndexSnapshot.load(SnapshotFile(path: publication.entry.path), threads: 2)
+          let faults = try saved.model.faults(of: copy, &random)
+          if found.appliedLSN != saved.number || !faults.isEmpty {
+            failures.withLock { $0.append("round \(round), transaction \(found.appliedLSN): \(faults)") }
+          }
+        }
+        let none = try IndexSnapshot.publish(index, to: publisher, options: .init(threads: 2)) { nil }
+        if none != nil { failures.withLock { $0.append("a file of nothing") } }
+      } catch {
+        isDone.withLock { $0 = true }
+        failures.withLock { $0.append("\(error)") }
+      }
+    }
+    maintenance.stop()
+    #expect(failures.withLock { $0 } == [])
+    #expect(try directory.list().count == 5)
+  }
+
+  private struct SampleFault: Error {
+    let what: String
+    init(_ what: String) { self.what = what }
   }
 
   /// Written by the first release that knew attributes and payload; its bytes are never made again.

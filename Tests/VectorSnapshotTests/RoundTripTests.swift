@@ -1,3 +1,4 @@
+import Foundation
 import Synchronization
 import Testing
 
@@ -123,6 +124,31 @@ import Testing
     #expect(zip(ranges, ranges.dropFirst()).allSatisfy { $0.upperBound == $1.lowerBound })
     let loaded = try SnapshotFile(path: folder.file("a.vzs")).load(.init(1), threads: 3)
     #expect(loaded == (0..<byteCount).map { UInt8(truncatingIfNeeded: $0 / 100) })
+  }
+
+  /// Whoever owns a section is told when it was read, and all before it: once, and not for one of no bytes.
+  @Test(arguments: [1, 4]) func whoOwnsASectionIsToldWhenItWasRead(threads: Int) throws {
+    let lengths = [3 * Sample.blockBytes + 5, 0, 17, 20 * Sample.blockBytes]
+    let read = Mutex([Int](repeating: 0, count: lengths.count))
+    let told = Mutex<[Int]>([])
+    let sections = lengths.indices.map { n in
+      SnapshotSection(
+        id: .init(UInt32(n)), elementSize: 1, byteCount: lengths[n],
+        read: { range, destination in
+          destination.initializeMemory(as: UInt8.self, repeating: 1)
+          usleep(range.lowerBound % 3 == 0 ? 200 : 0)
+          read.withLock { $0[n] += range.count }
+        },
+        wasRead: {
+          let soFar = read.withLock { $0 }
+          #expect(soFar[...n].elementsEqual(lengths[...n]), "section \(n)")
+          told.withLock { $0.append(n) }
+        })
+    }
+    try SnapshotWriter.write(
+      to: folder.file("a.vzs"), metadata: SnapshotMetadata(), sections: sections,
+      options: .init(threads: threads, blockBytes: Sample.blockBytes))
+    #expect(told.withLock { $0.sorted() } == [0, 2, 3])
   }
 
   @Test func aSectionMayExceedFourGibibytes() throws {

@@ -75,10 +75,10 @@ final class AttributeStore: @unchecked Sendable {
   }
 
   /// The values of a slot's row. For whoever is pinned and may see the slot, or changes rows.
-  func values(of slot: UInt32) -> [AttributeValue] {
-    let row = row(of: slot)
-    return columns.map { $0.value(row) }
-  }
+  func values(of slot: UInt32) -> [AttributeValue] { values(inRow: row(of: slot)) }
+
+  /// The values of an attribute row. For whoever is pinned since before it was replaced.
+  func values(inRow row: UInt32) -> [AttributeValue] { columns.map { $0.value(row) } }
 }
 
 // MARK: - Writing
@@ -205,13 +205,14 @@ extension AttributeStore {
     frees.seal()
   }
 
-  /// Takes replaced rows back that no reader can be on any more.
-  func reclaim() {
+  /// Takes replaced rows back that no reader can be on any more, and at most so many.
+  /// - Returns: whether there are others.
+  func reclaim(atMost count: Int) -> Bool {
     let oldest = pins.oldest()
     frees.free(oldest: oldest)
     // Versions ascend, so those that are done stand first. Looking at no others keeps a change cheap while a reader stays pinned.
-    let done = Array(replaced.prefix { oldest >= $0.version })
-    guard !done.isEmpty else { return }
+    let done = Array(replaced.prefix(count).prefix { oldest >= $0.version })
+    guard !done.isEmpty else { return false }
     replaced.removeFirst(done.count)
     for item in done {
       if let count = replacedOfSlot[item.slot], count > 1 {
@@ -222,6 +223,7 @@ extension AttributeStore {
     }
     for item in done { takeBack(item.row, of: item.slot) }
     frees.seal()
+    return replaced.first.map { oldest >= $0.version } ?? false
   }
 
   private func takeBack(_ row: UInt32, of slot: UInt32) {

@@ -64,26 +64,22 @@ extension HNSWIndex {
   /// nothing.
   /// - values: nil for those of the row that it replaces, or NULLs.
   func stageRow(
-    _ id: RecordID, _ vector: UnsafeBufferPointer<Float>, inverseLength: Float, _ values: [AttributeValue]?,
-    stamp: RowStamp, previous: UInt32?
+    _ id: RecordID, _ vector: RowVector, _ values: [AttributeValue]?, stamp: RowStamp, previous: UInt32?
   ) throws(IndexError) -> UInt32 {
-    let slot = try stageAttributedRow(id, vector, inverseLength: inverseLength, values, previous: previous)
+    let slot = try stageAttributedRow(id, vector, values, previous: previous)
     if let payload, let previous { payload.bind(slot, to: payload.entry(of: previous)) }
     stamps?.set(slot, to: stamp)
     return slot
   }
 
   private func stageAttributedRow(
-    _ id: RecordID, _ vector: UnsafeBufferPointer<Float>, inverseLength: Float, _ values: [AttributeValue]?,
-    previous: UInt32?
+    _ id: RecordID, _ vector: RowVector, _ values: [AttributeValue]?, previous: UInt32?
   ) throws(IndexError) -> UInt32 {
-    guard let attributes else {
-      return try store.stage(id, vector, inverseLength: inverseLength, previous: previous)
-    }
+    guard let attributes else { return try store.stage(id, vector, previous: previous) }
     let row = try attributes.write(values ?? previous.map { attributes.values(of: $0) } ?? [])
     let slot: UInt32
     do throws(IndexError) {
-      slot = try store.stage(id, vector, inverseLength: inverseLength, previous: previous)
+      slot = try store.stage(id, vector, previous: previous)
     } catch {
       attributes.discard(row)
       throw error
@@ -96,5 +92,23 @@ extension HNSWIndex {
       throw error
     }
     return slot
+  }
+}
+
+/// What a row's vector is written from.
+enum RowVector {
+  /// `[dimension]`, checked; with 1 / its length under cosine, else 1.
+  case given(UnsafeBufferPointer<Float>, inverseLength: Float)
+  /// A row of another store that keeps rows as this one does and has it for as long as it is copied. It replaces none.
+  case copied(UInt32, of: VectorStore)
+}
+
+extension VectorStore {
+  fileprivate func stage(_ id: RecordID, _ vector: RowVector, previous: UInt32?) throws(IndexError) -> UInt32 {
+    switch vector {
+    case .given(let vector, let inverseLength):
+      try stage(id, vector, inverseLength: inverseLength, previous: previous)
+    case .copied(let slot, let other): try stage(id, copying: slot, of: other)
+    }
   }
 }

@@ -7,6 +7,8 @@ internal import CVectorKernels
 /// The working memory of insertions. Not shared between threads.
 final class BuildScratch {
   var search: SearchScratch
+  /// ``HNSWIndex/Linking/horizon``.
+  var horizon = VectorStore.now
   /// The neighbours chosen for the new node, layer by layer.
   var chosen: [[Neighbour]] = []
   /// Candidates of one selection.

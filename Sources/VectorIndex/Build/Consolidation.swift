@@ -20,39 +20,61 @@ extension HNSWIndex {
   }
 
   func consolidate(_ linking: inout Linking) {
-    // What is removed from here on is the next one's business.
-    let (changes, retired) = withRows { rows in
-      defer {
-        rows.count = 0
-        rows.retired = []
-      }
-      return (rows.count, rows.retired)
-    }
+    let (changes, retired) = withRows { $0.takeChanges() }
     guard changes > 0 else { return }
     let scratch = linking.scratch(store)
     // Slots that are met here stay what they are.
     let version = store.pins.enter(scratch.search.pin)
-    if !retired.isEmpty {
-      replaceEntryIfRetired()
-      var starved: [UInt32] = []
-      let leaving = Set(retired)
-      for slot in 0..<UInt32(store.slotsUsed.load(ordering: .relaxed)) {
-        let layer = graph.layer(of: slot)
-        guard layer >= 0 else { continue }
-        if store.isLive(slot) {
-          for l in 0...layer where !mendLinks(of: slot, layer: l, scratch) && l == 0 { starved.append(slot) }
-        } else if !leaving.contains(slot) {
-          // Removed since the sweep began, so it stays until the next. What it leads to by then must not be another node that has taken
-          // the place of one of these, and does not reach up to this layer.
-          for l in 0...layer { dropLinks(of: slot, layer: l, to: leaving) }
-        }
-      }
-      for slot in starved { relink(slot, version: version, scratch) }
-    }
+    mendLinks(to: retired, version: version, rows: count, scratch)
     tieInUnreachable(scratch)
     store.pins.leave(scratch.search.pin)
+    unlink(retired)
+  }
+
+  /// Makes the graph one of just the rows of a version: each of them is linked and can be reached, and no edge of theirs leads to another.
+  /// Searches and changes go on meanwhile, and rows that die during it stay what they are, until the next mending.
+  func settle(_ freeze: Freeze, _ linking: inout Linking) {
+    linking.horizon = freeze.rows.version
+    defer { linking.horizon = VectorStore.now }
+    let scratch = linking.scratch(store)
+    let staying = freeze.count - freeze.tailCount
+    // Before anything is linked where new nodes would be linked to nothing, as when all rows were removed; else after.
+    let mendsFirst = Self.areMost(leaving: freeze.retired.count, staying: staying)
+    if mendsFirst { mendLinks(to: freeze.retired, version: freeze.rows.version, rows: staying, scratch) }
+    linkFirst(freeze.tailCount, threads: WorkerThreads.coreCount, &linking)
+    if !mendsFirst { mendLinks(to: freeze.retired, version: freeze.rows.version, rows: freeze.count, scratch) }
+    if freeze.changes > 0 || freeze.tailCount > 0 { tieInUnreachable(scratch) }
+    unlink(freeze.retired)
+  }
+
+  /// Takes all edges to retired nodes away, and mends the graph around them.
+  ///
+  /// - version: a pinned one, whose rows become neighbours; not before the horizon.
+  /// - rows: that version's, about.
+  private func mendLinks(to retired: [UInt32], version: UInt64, rows: Int, _ scratch: BuildScratch) {
     guard !retired.isEmpty else { return }
-    // No other node points at them any more, and they cannot be entered; readers on their way are waited for in `reclaim`.
+    replaceEntryIfRetired(scratch)
+    var starved: [UInt32] = []
+    let leaving = Set(retired)
+    for slot in 0..<UInt32(store.slotsUsed.load(ordering: .relaxed)) {
+      let layer = graph.layer(of: slot)
+      guard layer >= 0 else { continue }
+      if store.isLive(slot, at: scratch.horizon) {
+        for l in 0...layer where !mendLinks(of: slot, layer: l, scratch) && l == 0 { starved.append(slot) }
+      } else if !leaving.contains(slot) {
+        // Removed since the sweep began, so it stays until the next. What it leads to by then must not be another node that has taken
+        // the place of one of these, and does not reach up to this layer.
+        for l in 0...layer { dropLinks(of: slot, layer: l, to: leaving) }
+      }
+    }
+    for slot in starved { relink(slot, version: version, rows: rows, scratch) }
+  }
+
+  /// Lets the slots of retired nodes be used again, as soon as no reader is on them.
+  /// - Precondition: no other node points at them any more, and they cannot be entered.
+  private func unlink(_ retired: [UInt32]) {
+    guard !retired.isEmpty else { return }
+    // Readers on their way are waited for in `reclaim`.
     withRows { rows in
       let version = store.pins.current + 1
       store.pins.publish(version)
@@ -66,6 +88,8 @@ extension HNSWIndex {
 
   /// Wiping a row costs about what writing one does, and changes wait for it: a million of them are given back bit by bit.
   private static let slotsReclaimedAtOnce = 4_096
+  /// The same of attribute rows that were replaced.
+  private static let rowsReclaimedAtOnce = 1_024
 
   /// Replaces edges to retired nodes by edges to those nodes' neighbours.
   ///
@@ -73,15 +97,16 @@ extension HNSWIndex {
   /// neighbour, as in Algorithm 4; and freed ones that remain to the nearest of the rest: a node that lost edges keeps its degree.
   /// - Returns: false when there were too few candidates for that.
   private func mendLinks(of base: UInt32, layer: Int, _ scratch: BuildScratch) -> Bool {
+    let horizon = scratch.horizon
     let neighbours = graph.neighbours(of: base, layer: layer)
-    var kept = neighbours.filter { store.isCurrent($0) }
+    var kept = neighbours.filter { store.isCurrent($0, at: horizon) }
     guard kept.count < neighbours.count else { return true }
     var seen = Set(neighbours)
     seen.insert(base)
     var candidates: [UInt32] = []
-    for retired in neighbours where !store.isCurrent(retired) {
+    for retired in neighbours where !store.isCurrent(retired, at: horizon) {
       for candidate in graph.neighbours(of: retired, layer: layer)
-      where isPlace(candidate) && seen.insert(candidate).inserted { candidates.append(candidate) }
+      where isPlace(candidate, at: horizon) && seen.insert(candidate).inserted { candidates.append(candidate) }
     }
     let nearest = self.neighbours(candidates, of: base, scratch)
     var rest: [UInt32] = []
@@ -110,12 +135,12 @@ extension HNSWIndex {
   ///
   /// What is left of an emptied region may be linked to itself alone, and a search that descends into it would never come out.
   /// So the neighbours are searched for as for a new node, and when the search does not come out either, among all rows.
-  private func relink(_ slot: UInt32, version: UInt64, _ scratch: BuildScratch) {
+  private func relink(_ slot: UInt32, version: UInt64, rows: Int, _ scratch: BuildScratch) {
     guard let entry = graph.entryPoint() else { return }
     scratch.aim(at: slot, store)
     let start = traversal.descend(to: 0, from: entry, query: scratch.search.walkQuery, &scratch.search)
     findCandidates(for: slot, layer: 0, from: start, version: version, scratch)
-    if scratch.candidates.count < min(configuration.constructionEffort, count - 1) / 2 {
+    if scratch.candidates.count < min(configuration.constructionEffort, rows - 1) / 2 {
       scanCandidates(for: slot, version: version, scratch)
     }
     traversal.selectNeighbours(
@@ -137,10 +162,11 @@ extension HNSWIndex {
     return result
   }
 
-  private func replaceEntryIfRetired() {
-    guard let entry = graph.entryPoint(), !store.isCurrent(entry.slot) else { return }
+  private func replaceEntryIfRetired(_ scratch: BuildScratch) {
+    let horizon = scratch.horizon
+    guard let entry = graph.entryPoint(), !store.isCurrent(entry.slot, at: horizon) else { return }
     var best: (slot: UInt32, layer: Int)?
-    for slot in 0..<UInt32(store.slotsUsed.load(ordering: .relaxed)) where store.isLive(slot) {
+    for slot in 0..<UInt32(store.slotsUsed.load(ordering: .relaxed)) where store.isLive(slot, at: horizon) {
       let layer = graph.layer(of: slot)
       if layer > best?.layer ?? -1 { best = (slot, layer) }
     }
@@ -152,8 +178,9 @@ extension HNSWIndex {
   @discardableResult
   func reclaim(_ rows: inout RowChanges, wanted: Int = 1) -> Bool {
     store.freeOutgrownTables()
-    attributes?.reclaim()
-    guard !rows.unlinked.isEmpty else { return false }
+    // Twice as many as this change can leave behind, so that what has waited for a slow reader is used up, bit by bit.
+    let hasMore = attributes?.reclaim(atMost: max(Self.rowsReclaimedAtOnce, 2 * wanted)) ?? false
+    guard !rows.unlinked.isEmpty else { return hasMore }
     let oldest = store.pins.oldest()
     var count = 0
     // Versions ascend.
@@ -167,6 +194,6 @@ extension HNSWIndex {
       stamps?.release(unlinked.slots)
       store.free(unlinked.slots)
     }
-    return false
+    return hasMore
   }
 }

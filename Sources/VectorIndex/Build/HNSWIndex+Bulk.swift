@@ -44,17 +44,31 @@ extension HNSWIndex {
         throw IndexError(error.code, "row \(ids[i]): \(error.message)")
       }
     }
+    try stageChecked(ids, attributes: attributes, payload: rows, stamps: stamps) { i in
+      inverseLengths[i].map {
+        .given(UnsafeBufferPointer(rebasing: vectors[(i * dimension)..<((i + 1) * dimension)]), inverseLength: $0)
+      }
+    }
+    return inverseLengths.indices.filter { inverseLengths[$0] == nil }
+  }
+
+  /// Writes rows of which everything is checked but whether their ids are new.
+  ///
+  /// - vector: by the number of the row; nil = it is left out.
+  /// - Throws: `duplicateRecord` and `outOfMemory`, when rows before the offending one are staged.
+  func stageChecked(
+    _ ids: [RecordID], attributes: [[AttributeValue]]?, payload rows: [[String?]]?, stamps: [RowStamp]?,
+    vector: (Int) -> RowVector?
+  ) throws(IndexError) {
     let made = rows.flatMap { rows in payload.map { PayloadStore.make(rows, codec: $0.codec) } }
     try changeRows { rows throws(IndexError) in
       reclaim(&rows, wanted: ids.count)
       try store.reserve(ids.count, newIDs: ids.count)
       let blocks = try made.flatMap { made throws(IndexError) in try payload?.write(made.blocks) }
       for (i, id) in ids.enumerated() {
-        guard let inverseLength = inverseLengths[i] else { continue }
+        guard let vector = vector(i) else { continue }
         guard store.table.slot(of: id) == nil else { throw duplicate(id) }
-        let row = UnsafeBufferPointer(rebasing: vectors[(i * dimension)..<((i + 1) * dimension)])
-        let slot = try stageRow(
-          id, row, inverseLength: inverseLength, attributes?[i], stamp: stamps?[i] ?? .unknown, previous: nil)
+        let slot = try stageRow(id, vector, attributes?[i], stamp: stamps?[i] ?? .unknown, previous: nil)
         if let blocks, let place = made?.places[i] {
           payload?.bind(slot, to: PayloadStore.entry(offset: blocks[place.block], row: place.row))
         }
@@ -62,7 +76,6 @@ extension HNSWIndex {
         rows.staged.append(slot)
       }
     }
-    return inverseLengths.indices.filter { inverseLengths[$0] == nil }
   }
 
   /// Links all staged rows into the graph and makes them searchable.

@@ -66,24 +66,34 @@ extension HNSWIndex {
   ///
   /// - changes: one for each row. Until the graph is mended, rows that are replaced take their memory beside those that replace them.
   /// - removingAllFirst: whether all rows go first, so that the changes meet none. Those that are staged and not linked stay staged.
+  /// - note: called when the changes are visible, and before any other change or the moment of a snapshot can come: what is noted there belongs
+  ///   to just these rows. It must not change the index.
   /// - Throws: `duplicateRecord`, of an id that stands twice or is staged; `unknownRecord`, of one without a vector and without a row;
   ///   `recordIDMismatch`, `dimensionMismatch`, `notFinite`, `zeroVector`, `attributeMismatch`, `payloadMismatch`, `outOfMemory`.
   /// - Complexity: O(changes × dimension) where a ``Maintenance`` runs, and O(slots) if all rows go; else about a search for each row
   ///   with a vector. Other changes wait; searches do not.
-  public func apply(_ changes: [RowChange], removingAllFirst: Bool = false) throws(IndexError) {
-    if changes.isEmpty, !removingAllFirst { return }
-    try change(changes, removesAll: removingAllFirst)
+  public func apply(
+    _ changes: [RowChange], removingAllFirst: Bool = false, noting note: () -> Void = {}
+  ) throws(IndexError) {
+    if changes.isEmpty, !removingAllFirst { return withChanges(note) }
+    try change(changes, removesAll: removingAllFirst, noting: note)
   }
 
   /// - replaces: whether rows may be there that are written.
-  func change(_ changes: [RowChange], replaces: Bool = true, removesAll: Bool = false) throws(IndexError) {
+  func change(
+    _ changes: [RowChange], replaces: Bool = true, removesAll: Bool = false, noting note: () -> Void = {}
+  ) throws(IndexError) {
     // Before the lock is taken, so that other changes do not wait for it.
     let batch = try CheckedChanges(changes, of: self)
-    let changesGraph = try changeRows { rows throws(IndexError) in
-      reclaim(&rows, wanted: changes.count)
-      let pending = try prepare(batch, replaces: replaces, removesAll: removesAll, &rows)
-      publish(pending, &rows)
-      return pending.changesGraph
+    let changesGraph = try withChanges { () throws(IndexError) in
+      let changesGraph = try withRows { rows throws(IndexError) in
+        reclaim(&rows, wanted: changes.count)
+        let pending = try prepare(batch, replaces: replaces, removesAll: removesAll, &rows)
+        publish(pending, &rows)
+        return pending.changesGraph
+      }
+      note()
+      return changesGraph
     }
     if changesGraph { maintain() }
   }

@@ -99,8 +99,10 @@ extension HNSWIndex {
     takeCandidates(for: slot, considered: considered, scratch)
   }
 
-  /// Whether edges may lead to a slot: it is a node, and its row is not removed.
-  func isPlace(_ slot: UInt32) -> Bool { store.isCurrent(slot) && graph.layer(of: slot) >= 0 }
+  /// Whether edges may lead to a slot: it is a node, and its row was not removed up to the horizon.
+  func isPlace(_ slot: UInt32, at horizon: UInt64) -> Bool {
+    store.isCurrent(slot, at: horizon) && graph.layer(of: slot) >= 0
+  }
 
   /// How many candidates are asked for before it is looked whether they are places: each is two cache lines, anywhere.
   private static let placesAhead = 8
@@ -119,7 +121,7 @@ extension HNSWIndex {
       if i + Self.placesAhead < count { prefetchPlace(scratch.search.nearest.slot(at: i + Self.placesAhead)) }
       let candidate = scratch.search.nearest.slot(at: i)
       // A retired node is a way, not a place: an edge to it would have to be mended at once.
-      guard candidate != slot, isPlace(candidate) else { continue }
+      guard candidate != slot, isPlace(candidate, at: scratch.horizon) else { continue }
       scratch.candidates.append(Neighbour(distance: scratch.search.nearest.distance(at: i), slot: candidate))
     }
     if store.rescores { score(&scratch.candidates, from: slot, scratch) }
@@ -176,8 +178,9 @@ extension HNSWIndex {
   /// Retired nodes get the places that are left: they may be the way to somewhere until the graph is mended, but one that kept
   /// a live node behind it out would leave that without an edge then.
   func prune(layer: Int, degree: Int, links: Graph.Links, _ scratch: BuildScratch) {
-    let retired = scratch.candidates.filter { !store.isCurrent($0.slot) }
-    if !retired.isEmpty { scratch.candidates.removeAll { !store.isCurrent($0.slot) } }
+    let horizon = scratch.horizon
+    let retired = scratch.candidates.filter { !store.isCurrent($0.slot, at: horizon) }
+    if !retired.isEmpty { scratch.candidates.removeAll { !store.isCurrent($0.slot, at: horizon) } }
     scratch.candidates.sort(by: <)
     traversal.selectNeighbours(scratch.candidates, degree: degree, into: &scratch.selection, scratch)
     scratch.selection.append(contentsOf: retired.prefix(degree - scratch.selection.count))

@@ -105,7 +105,8 @@ extension HNSWIndex {
     if let vector {
       let slot = try vector.withUnsafeBufferPointer { buffer throws(IndexError) in
         try stageRow(
-          change.id, buffer, inverseLength: batch.inverseLengths[number], values, stamp: stamp, previous: previous)
+          change.id, .given(buffer, inverseLength: batch.inverseLengths[number]), values, stamp: stamp,
+          previous: previous)
       }
       if let entry { payload?.bind(slot, to: entry) }
       pending.written.append((change.id, slot))

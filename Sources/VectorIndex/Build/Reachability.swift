@@ -11,11 +11,11 @@ extension HNSWIndex {
   /// The live rows that no path on the ground layer leads to from the entry point. Empty in an index that was just mended.
   ///
   /// The writer's: nothing else may change the graph meanwhile. Complexity: one pass over the links.
-  func unreachableSlots() -> [UInt32] { unreached(reachedSlots()) }
+  func unreachableSlots() -> [UInt32] { unreached(reachedSlots(), at: VectorStore.now) }
 
-  private func unreached(_ reached: [Bool]) -> [UInt32] {
+  private func unreached(_ reached: [Bool], at horizon: UInt64) -> [UInt32] {
     reached.indices.lazy.map(UInt32.init).filter {
-      !reached[Int($0)] && self.store.isLive($0) && self.graph.layer(of: $0) >= 0
+      !reached[Int($0)] && self.store.isLive($0, at: horizon) && self.graph.layer(of: $0) >= 0
     }
   }
 
@@ -45,7 +45,7 @@ extension HNSWIndex {
   /// The edge goes to the nearest reached node whose row has room, so that nobody else is cut off by it.
   func tieInUnreachable(_ scratch: BuildScratch) {
     var reached = reachedSlots()
-    for slot in unreached(reached) where !reached[Int(slot)] {
+    for slot in unreached(reached, at: scratch.horizon) where !reached[Int(slot)] {
       // An earlier tie may have reached this one too.
       guard let base = nearestBaseWithRoom(for: slot, reached, scratch) else { continue }
       let count = graph.neighbours(of: base, layer: 0).count
@@ -65,7 +65,7 @@ extension HNSWIndex {
     let last = graph.groundDegreeMax - 1
     for i in 0..<scratch.search.nearest.count {
       let base = scratch.search.nearest.slot(at: i)
-      guard base != slot, isPlace(base) else { continue }
+      guard base != slot, isPlace(base, at: scratch.horizon) else { continue }
       let isTied = graph.withLock(on: base) {
         let count = graph.neighbours(of: base, layer: 0).count
         if count <= last { graph.groundLinks(of: base)[count].store(slot, ordering: .releasing) }
@@ -80,8 +80,9 @@ extension HNSWIndex {
     let traversal = traversal
     guard let entry = graph.entryPoint() else { return nil }
     scratch.aim(at: slot, store)
+    let horizon = scratch.horizon
     let isBase = { (base: UInt32) in
-      reached[Int(base)] && self.store.isLive(base)
+      reached[Int(base)] && self.store.isLive(base, at: horizon)
         && self.graph.groundLinks(of: base)[self.graph.groundDegreeMax - 1].load(ordering: .relaxed) == Graph.none
     }
     let start = traversal.descend(to: 0, from: entry, query: scratch.search.walkQuery, &scratch.search)

@@ -24,23 +24,36 @@ extension HNSWIndex {
   }
 
   func linkTail(atMost count: Int, threads: Int, _ linking: inout Linking) -> Bool {
-    let range = tail.range
-    let taken = min(count, range.count)
+    let taken = min(count, tail.range.count)
     guard taken > 0 else { return false }
     if mostNodesLeave { consolidate(&linking) }
+    linkFirst(taken, threads: threads, &linking)
+    return true
+  }
+
+  /// Links the first rows of the tail, of which there are as many.
+  func linkFirst(_ taken: Int, threads: Int, _ linking: inout Linking) {
+    guard taken > 0 else { return }
+    let range = tail.range
+    let horizon = linking.horizon
     // What is removed from now on is retired as a node, and what was removed before is none.
-    let (slots, dead) = withRows { _ in
+    let (slots, dead) = withRows { rows in
       var slots: [UInt32] = []
       var dead: [UInt32] = []
       for i in 0..<taken {
         let slot = tail.slot(i, of: range)
-        if store.isCurrent(slot) {
-          let layer = configuration.layer(ofInsertion: linking.insertions &+ UInt64(slots.count))
-          graph.addNode(slot, layerAtMost: layer)
-          slots.append(slot)
-        } else {
+        guard store.isCurrent(slot, at: horizon) else {
           dead.append(slot)
+          continue
         }
+        if !store.isCurrent(slot) {
+          // Removed since the horizon, from the tail; a node on its way out from now on, as if it had been one then.
+          hiddenNodes.add(1, ordering: .releasing)
+          rows.retired.append(slot)
+        }
+        let layer = configuration.layer(ofInsertion: linking.insertions &+ UInt64(slots.count))
+        graph.addNode(slot, layerAtMost: layer)
+        slots.append(slot)
       }
       return (slots, dead)
     }
@@ -48,7 +61,7 @@ extension HNSWIndex {
       let scratches = linking.scratches(slots.count < Self.parallelMin ? 1 : threads, store)
       let pin = scratches[0].search.pin
       // Slots that these rows' searches may meet stay what they are.
-      let version = store.pins.enter(pin)
+      let version = min(store.pins.enter(pin), horizon)
       // Never stopped, so nothing is thrown.
       try? BulkLinker(
         index: self, slots: slots, firstInsertion: nil, version: version, progress: { _ in true }
@@ -65,7 +78,6 @@ extension HNSWIndex {
         rows.unlinked.append((dead, version))
       }
     }
-    return true
   }
 
   /// Links all of the tail.
@@ -76,8 +88,10 @@ extension HNSWIndex {
   /// Whether more nodes are on their way out of the graph than stay, as when all rows were removed. New ones would be linked to nothing
   /// then, each after a walk through thousands of them and a scan.
   var mostNodesLeave: Bool {
-    withRows { $0.retired.count >= max(Self.consolidationMin, count - tailCount) }
+    withRows { Self.areMost(leaving: $0.retired.count, staying: count - tailCount) }
   }
+
+  static func areMost(leaving: Int, staying: Int) -> Bool { leaving >= max(consolidationMin, staying) }
 
   /// Whether changes have added up so that the graph should be mended.
   private var needsConsolidation: Bool {

@@ -2,12 +2,22 @@
 //
 // May use: AttributeStore, the store.
 
-/// The attributes of an index whose writer is held. Its parts can be read by any thread, any range.
+/// The attributes of the rows of one moment. Its parts can be read by any thread, any range.
 struct FrozenAttributes: Sendable {
   private let attributes: AttributeStore
-  private let store: VectorStore
-  private let slots: Int
+  private let bound: BoundRows
   private let columns: [Column]
+  private var slots: Int { bound.rows.slots }
+
+  /// The slots' attribute rows as they were. Nobody writes into them while the version is pinned.
+  private struct BoundRows: Sendable {
+    let rows: FrozenRows
+    let bindings: SlotWords<UInt32>
+
+    /// That of NULLs where the slot has none of the rows, even while a reader may still be on its own.
+    @inline(__always)
+    subscript(slot: Int) -> UInt32 { rows.contains(slot) ? bindings[slot] : AttributeStore.rowOfNulls }
+  }
 
   /// What of a column does not lie by slot.
   private struct Column: Sendable {
@@ -19,20 +29,18 @@ struct FrozenAttributes: Sendable {
   }
 
   /// - Complexity: O(slots × columns of text and arrays).
-  init(_ attributes: AttributeStore, _ store: VectorStore, slots: Int) {
+  init(_ attributes: AttributeStore, _ rows: FrozenRows, _ bindings: SlotWords<UInt32>) {
     self.attributes = attributes
-    self.store = store
-    self.slots = slots
-    columns = attributes.columns.map { Self.column($0, attributes, store, slots) }
+    let bound = BoundRows(rows: rows, bindings: bindings)
+    self.bound = bound
+    columns = attributes.columns.map { Self.column($0, bound) }
   }
 
-  private static func column(
-    _ cells: AttributeCells, _ attributes: AttributeStore, _ store: VectorStore, _ slots: Int
-  ) -> Column {
+  private static func column(_ cells: AttributeCells, _ bound: BoundRows) -> Column {
     var column = Column()
     func rows(_ body: (UInt32) -> Void) {
-      for slot in 0..<UInt32(slots) where store.isLive(slot) {
-        let row = attributes.row(of: slot)
+      for slot in 0..<bound.rows.slots {
+        let row = bound[slot]
         if !cells.isNull(row) { body(row) }
       }
     }
@@ -101,17 +109,11 @@ struct FrozenAttributes: Sendable {
     case .cells: readCells(column, range, into: destination)
     case .nulls:
       guard let nulls = attributes.columns[column].nulls else { preconditionFailure("the column has bytes for NULL") }
-      for (i, slot) in range.enumerated() { destination[i] = nulls[Int(row(slot))] }
+      for (i, slot) in range.enumerated() { destination[i] = nulls[Int(bound[slot])] }
     case .wordLengths: copy(columns[column].wordLengths)
     case .words: copy(columns[column].words)
     case .elements: copy(columns[column].elements)
     }
-  }
-
-  /// The attribute row of a slot; that of NULLs where the slot is free, even while a reader may still be on its row.
-  @inline(__always)
-  private func row(_ slot: Int) -> UInt32 {
-    store.isLive(UInt32(slot)) ? attributes.row(of: UInt32(slot)) : AttributeStore.rowOfNulls
   }
 
   private func readCells(_ column: Int, _ range: Range<Int>, into destination: UnsafeMutableRawBufferPointer) {
@@ -133,7 +135,7 @@ struct FrozenAttributes: Sendable {
     let cells = attributes.columns[number]
     func copy<T: BitwiseCopyable>(_ type: T.Type) {
       for (i, slot) in slots.enumerated() {
-        target.storeBytes(of: cells.cell(type, row(slot))[0], toByteOffset: i * MemoryLayout<T>.stride, as: type)
+        target.storeBytes(of: cells.cell(type, bound[slot])[0], toByteOffset: i * MemoryLayout<T>.stride, as: type)
       }
     }
     switch cells.column.type {
@@ -143,12 +145,12 @@ struct FrozenAttributes: Sendable {
     case .keyword:
       let codes = columns[number].codes
       for (i, slot) in slots.enumerated() {
-        let code = Self.saved(cells.cell(UInt32.self, row(slot))[0], codes)
+        let code = Self.saved(cells.cell(UInt32.self, bound[slot])[0], codes)
         target.storeBytes(of: code, toByteOffset: i * 4, as: UInt32.self)
       }
     case .int64Array, .uuidArray, .keywordArray:
       for (i, slot) in slots.enumerated() {
-        let array = ArrayCell(bits: cells.cell(UInt64.self, row(slot))[0])
+        let array = ArrayCell(bits: cells.cell(UInt64.self, bound[slot])[0])
         let saved = array.bits == ArrayCell.null ? UInt32.max : UInt32(array.count) | (array.hasNulls ? 1 << 16 : 0)
         target.storeBytes(of: saved, toByteOffset: i * 4, as: UInt32.self)
       }

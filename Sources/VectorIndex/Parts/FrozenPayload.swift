@@ -2,7 +2,7 @@
 //
 // May use: PayloadStore, the store.
 
-/// The payload of an index whose writer is held. Its parts can be read by any thread, any range.
+/// The payload of the rows of one moment. Its parts can be read by any thread, any range. Blocks never change, nor do they move.
 struct FrozenPayload: Sendable {
   private enum Source: Sendable {
     /// In the heap, from here on.
@@ -21,15 +21,16 @@ struct FrozenPayload: Sendable {
   private let entries: [UInt64]
 
   /// - Complexity: O(slots log slots), and one decompression for each block that has lost a row.
-  init(_ payload: PayloadStore, _ store: VectorStore, slots: Int) {
+  ///
+  /// - entries: the slots' as they were; they become those that are saved.
+  init(_ payload: PayloadStore, _ frozen: FrozenRows, _ entries: consuming [UInt64]) {
     self.payload = payload
     var used: [(entry: UInt64, slot: Int)] = []
-    for slot in 0..<slots where store.isLive(UInt32(slot)) {
-      let entry = payload.entry(of: UInt32(slot))
-      if entry != PayloadStore.nothing { used.append((entry, slot)) }
+    for slot in entries.indices where entries[slot] != PayloadStore.nothing {
+      if frozen.contains(slot) { used.append((entries[slot], slot)) }
+      entries[slot] = PayloadStore.nothing
     }
     used.sort { ($0.entry, $0.slot) < ($1.entry, $1.slot) }
-    var entries = [UInt64](repeating: PayloadStore.nothing, count: slots)
     var pieces: [Piece] = []
     var end = 0
     var next = 0

@@ -31,10 +31,13 @@ package enum IndexPart: Hashable, Sendable {
   /// 256 + 16 × column + the part's number: an attribute, by slot.
   case attribute(AttributePart, column: Int)
 
-  /// The parts of the rows, which every index of a storage has.
+  /// The parts of the rows, which every index of a storage has: first the links, which stand still while they are read and no longer.
   package static func parts(of storage: VectorStorage) -> [IndexPart] {
-    [.vectors, .groundLinks, .layers, .upperLinks, .ids] + (storage == .f32 ? [] : [.sides])
+    [.layers, .upperLinks, lastOfLinks, .vectors, .ids] + (storage == .f32 ? [] : [.sides])
   }
+
+  /// The last of the parts whose reader holds the links; not empty, if there are rows.
+  package static let lastOfLinks = IndexPart.groundLinks
 
   /// All parts of an index.
   package static func parts(of configuration: HNSWConfiguration) -> [IndexPart] {

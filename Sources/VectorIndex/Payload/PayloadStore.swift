@@ -37,6 +37,9 @@ final class PayloadStore: @unchecked Sendable {
 
   var bytes: Int { entryMemory.committedBytes + heap.committedBytes }
 
+  /// The entries as they lie in memory, for whoever saves them while nothing changes.
+  var entryBase: UnsafeRawPointer { UnsafeRawPointer(entryMemory.base) }
+
   /// Where a slot's payload is. Pairs with the releasing store of `bind`.
   func entry(of slot: UInt32) -> UInt64 { entries[Int(slot)].load(ordering: .acquiring) }
 
@@ -54,13 +57,18 @@ final class PayloadStore: @unchecked Sendable {
   }
 
   /// The values of a slot. For whoever is pinned and may see the slot, or changes rows.
-  func values(of slot: UInt32) -> [String?] {
-    let entry = entry(of: slot)
-    guard entry != Self.nothing,
-      let content = PayloadBlock.content(block(at: Self.offset(entry)), codec: codec),
-      let values = content.values(Self.row(entry), columns: columns)
-    else { return [String?](repeating: nil, count: columns) }
-    return values
+  func values(of slot: UInt32) -> [String?] { values(at: CollectionOfOne(entry(of: slot)))[0] }
+
+  /// The values that some entries lead to. A block is decompressed once for all that follow each other in it.
+  func values(at entries: some Collection<UInt64>) -> [[String?]] {
+    let nulls = [String?](repeating: nil, count: columns)
+    var open: (offset: Int, content: PayloadBlock.Content?)?
+    return entries.map { entry in
+      guard entry != Self.nothing else { return nulls }
+      let offset = Self.offset(entry)
+      if open?.offset != offset { open = (offset, PayloadBlock.content(block(at: offset), codec: codec)) }
+      return open?.content?.values(Self.row(entry), columns: columns) ?? nulls
+    }
   }
 }
 

@@ -73,6 +73,12 @@ final class RowPlane: @unchecked Sendable {
       into: row(slot))
   }
 
+  /// Writes a row of another plane of the same format, dimension and metric, bit for bit.
+  func copy(_ other: RowPlane, from source: UInt32, to slot: UInt32) {
+    row(slot).copyMemory(from: other.row(source), byteCount: rowBytes)
+    self[side: slot] = other[side: source]
+  }
+
   /// The vector that a row stands for: `[width]`.
   func decode(_ slot: UInt32, into vector: UnsafeMutablePointer<Float>) {
     format.decode(row(slot), side: self[side: slot], width: width, metric: metric, into: vector)

@@ -24,6 +24,9 @@ final class MemoryBudget: Sendable {
     limit = configuration.memoryBudget ?? MachineMemory.bytes / 100 * Self.automaticPercent
   }
 
+  /// What all indexes of this process have committed.
+  static var processCommittedBytes: Int { processBytes.load(ordering: .relaxed) }
+
   /// What the index has committed.
   var committedBytes: Int { indexBytes.load(ordering: .relaxed) }
 

@@ -15,6 +15,9 @@ extension HNSWIndex {
     return bytes
   }
 
+  /// Bytes that all indexes of this process have committed.
+  public static var bytesInUse: Int { MemoryBudget.processCommittedBytes }
+
   /// Checks by ``bytesNeeded(rows:configuration:textBytes:)`` that the index will hold `rows` more: before they are read.
   /// - Throws: `outOfMemory`, with the figures and what to do.
   public func checkMemory(forMore rows: Int) throws(IndexError) {

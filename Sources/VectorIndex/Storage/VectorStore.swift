@@ -25,6 +25,8 @@ final class VectorStore: @unchecked Sendable {
   /// Slots have 31 bits: the candidate pool packs one beside a flag.
   static let slotsMaxLimit = Int(Int32.max) - 1
   static let never = UInt64.max
+  /// A horizon: whatever has died at all died at or before it.
+  static let now = never - 1
   static let lifetimeBytes = 16
 
   let dimension: Int
@@ -41,7 +43,7 @@ final class VectorStore: @unchecked Sendable {
   /// What rows are turned by; nil = they are not.
   let rotation: Rotation?
   let fine: RowPlane
-  private let codes: RowPlane?
+  let codes: RowPlane?
   /// What a search walks on.
   let walking: Scorer
   /// What answers are scored with.
@@ -134,13 +136,17 @@ extension VectorStore {
   }
 
   /// Whether the slot holds a row that nobody has deleted: live, or staged and on its way.
+  ///
+  /// - horizon: deletions of later versions do not count.
   @inline(__always)
-  func isCurrent(_ slot: UInt32) -> Bool { lifetimes[2 * Int(slot) + 1].load(ordering: .acquiring) == Self.never }
+  func isCurrent(_ slot: UInt32, at horizon: UInt64 = now) -> Bool {
+    horizon < lifetimes[2 * Int(slot) + 1].load(ordering: .acquiring)
+  }
 
   /// Asks for the cache line that ``isCurrent(_:)`` reads.
   func prefetchLifetime(_ slot: UInt32) { vz_prefetch(lifetimes + 2 * Int(slot) + 1) }
 
-  func isLive(_ slot: UInt32) -> Bool { isCurrent(slot) && !isStaged(slot) }
+  func isLive(_ slot: UInt32, at horizon: UInt64 = now) -> Bool { isCurrent(slot, at: horizon) && !isStaged(slot) }
 
   /// Whether the slot holds a row that is written and was not yet born.
   func isStaged(_ slot: UInt32) -> Bool { lifetimes[2 * Int(slot)].load(ordering: .acquiring) == Self.never }
@@ -201,18 +207,44 @@ extension VectorStore {
   func stage(
     _ id: RecordID, _ vector: UnsafeBufferPointer<Float>, inverseLength: Float, previous: UInt32?
   ) throws(IndexError) -> UInt32 {
+    let slot = try takeSlot(for: id, previous: previous)
+    let power = take(vector, into: padded)
+    fine.write(padded, inverseLength: inverseLength, times: power, to: slot)
+    finishStaging(slot)
+    return slot
+  }
+
+  /// Whether a row of another store would be the same bytes here.
+  func keepsRows(as other: VectorStore) -> Bool {
+    fine.format == other.fine.format && dimension == other.dimension && metric == other.metric
+      && (rotation == nil) == (other.rotation == nil)
+  }
+
+  /// The same of a row of another store, which is not changed meanwhile: its bytes as they are.
+  /// - Precondition: ``keepsRows(as:)``.
+  func stage(_ id: RecordID, copying source: UInt32, of other: VectorStore) throws(IndexError) -> UInt32 {
+    let slot = try takeSlot(for: id, previous: nil)
+    fine.copy(other.fine, from: source, to: slot)
+    finishStaging(slot)
+    return slot
+  }
+
+  /// A slot with an id and nothing else.
+  private func takeSlot(for id: RecordID, previous: UInt32?) throws(IndexError) -> UInt32 {
     try reserve(1, newIDs: previous == nil ? 1 : 0)
     let isFresh = freeSlots.isEmpty
     let slot = freeSlots.last ?? UInt32(slotsUsed.load(ordering: .relaxed))
     try ids.set(slot, to: id)
-    // Nothing below fails, so the slot is taken only now.
+    // Nothing after this fails, so the slot is taken only now.
     if isFresh { slotsUsed.store(Int(slot) + 1, ordering: .releasing) } else { freeSlots.removeLast() }
-    let power = take(vector, into: padded)
-    fine.write(padded, inverseLength: inverseLength, times: power, to: slot)
+    return slot
+  }
+
+  /// Writes what follows from a slot's fine row, and makes it a row that was not born.
+  private func finishStaging(_ slot: UInt32) {
     writeCodes(slot)
     lifetimes[2 * Int(slot)].store(Self.never, ordering: .releasing)
     lifetimes[2 * Int(slot) + 1].store(Self.never, ordering: .releasing)
-    return slot
   }
 
   /// Makes room for `count` more rows, the graph's nodes included, of which `newIDs` have ids that are not there yet.
