@@ -8,8 +8,14 @@ public struct Position: Hashable, Sendable {
   public var systemID: UInt64
   /// All changes committed before this log sequence number are in the collection; 0 when that is not known.
   public var appliedLSN: UInt64
-  /// The timeline on which ``appliedLSN`` stands.
+  /// The timeline on which ``appliedLSN`` stands, and ``transactionsFlag``.
   public var timeline: UInt32
+
+  /// Set in ``timeline`` where ``appliedLSN`` is no place in the log but the id of a transaction: all below it are in the collection. The two must
+  /// never be taken for each other: as a place in the log, every id is long reached.
+  public static let transactionsFlag: UInt32 = 1 << 31
+
+  public var countsTransactions: Bool { timeline & Self.transactionsFlag != 0 }
 
   public init(systemID: UInt64, appliedLSN: UInt64, timeline: UInt32) {
     self.systemID = systemID

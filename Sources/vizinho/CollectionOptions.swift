@@ -127,38 +127,54 @@ struct CollectionOptions: ParsableArguments {
         "\(SettingKey.metric.description) is \"\(metricName)\"; it must be cosine, inner_product (ip) or l2")
     }
     var plan = RebuildPlan(collection: name, connection: connection, source: source, metric: metric)
-    plan.storage = try self.storage(settings)
-    plan.connectivity =
-      try settings.int(connectivity, .connectivity, in: HNSWConfiguration.connectivityRange) ?? plan.connectivity
-    plan.constructionEffort =
-      try settings.int(
-        constructionEffort, .constructionEffort, in: plan.connectivity...HNSWConfiguration.constructionEffortMax)
-      ?? max(plan.connectivity, plan.constructionEffort)
-    let target = try settings.double(recallTarget, .recallTarget, in: RecallTarget.range)
-    let effort = try settings.int(searchEffort, .searchEffort, in: HNSWConfiguration.searchEffortRange)
-    guard target == nil || effort == nil else {
+    let chosen = try choices(settings)
+    plan.storage = chosen.storage.flatMap { VectorStorage(name: $0) }
+    plan.connectivity = chosen.connectivity ?? plan.connectivity
+    plan.constructionEffort = chosen.constructionEffort ?? max(plan.connectivity, plan.constructionEffort)
+    guard plan.constructionEffort >= plan.connectivity else {
       throw ValidationError(
-        "\(SettingKey.recallTarget.description) and \(SettingKey.searchEffort.description) are both given; the one decides "
-          + "the other, so give one")
+        "\(SettingKey.constructionEffort.description) is \(plan.constructionEffort); it must be at least \(plan.connectivity), as "
+          + "\(SettingKey.connectivity.description) is")
     }
-    plan.recallTarget = target.map { Float($0) } ?? plan.recallTarget
-    plan.searchEffort = effort ?? 0
-    plan.calibrationQuery = settings.string(calibrationQuery, .calibrationQuery)
+    plan.recallTarget = chosen.recallTarget ?? plan.recallTarget
+    plan.searchEffort = chosen.searchEffort ?? 0
+    plan.calibrationQuery = chosen.calibrationQuery
+    plan.seed = chosen.seed ?? plan.seed
     plan.tenant = settings.string(tenant, .tenant)
-    plan.seed = UInt64(try settings.int(seed, .seed, in: 0...Int.max) ?? 1)
     plan.workers = try settings.int(workers, .workers, in: 1...BulkReader.workersMax) ?? plan.workers
     plan.threads = try settings.int(threads, .threads, in: 1...1_024) ?? plan.threads
     return plan
   }
 
-  /// nil = what suits the dimension, which is not known before the source is looked at.
-  private func storage(_ settings: Settings) throws -> VectorStorage? {
-    guard let name = settings.string(storage, .storage), name != "auto" else { return nil }
-    guard let storage = VectorStorage(name: name) else {
+  /// The parameters of the index that are given; the others are nil.
+  func choices(_ settings: Settings) throws -> IndexChoices {
+    var choices = IndexChoices()
+    choices.storage = try storage(settings)
+    choices.connectivity = try settings.int(connectivity, .connectivity, in: HNSWConfiguration.connectivityRange)
+    choices.constructionEffort = try settings.int(
+      constructionEffort, .constructionEffort,
+      in: HNSWConfiguration.connectivityRange.lowerBound...HNSWConfiguration.constructionEffortMax)
+    let target = try settings.double(recallTarget, .recallTarget, in: RecallTarget.range)
+    choices.searchEffort = try settings.int(searchEffort, .searchEffort, in: HNSWConfiguration.searchEffortRange)
+    guard target == nil || choices.searchEffort == nil else {
+      throw ValidationError(
+        "\(SettingKey.recallTarget.description) and \(SettingKey.searchEffort.description) are both given; the one decides "
+          + "the other, so give one")
+    }
+    choices.recallTarget = target.map { Float($0) }
+    choices.calibrationQuery = settings.string(calibrationQuery, .calibrationQuery)
+    choices.seed = try settings.int(seed, .seed, in: 0...Int.max).map { UInt64($0) }
+    return choices
+  }
+
+  /// A storage's name, or `auto`.
+  private func storage(_ settings: Settings) throws -> String? {
+    guard let name = settings.string(storage, .storage) else { return nil }
+    guard name == IndexChoices.automaticStorage || VectorStorage(name: name) != nil else {
       let names = VectorStorage.allCases.map(\.name).joined(separator: ", ")
       throw ValidationError("\(SettingKey.storage.description) is \"\(name)\"; it must be auto, or one of \(names)")
     }
-    return storage
+    return name
   }
 
   /// Whether a table or a query is named.

@@ -18,8 +18,12 @@ struct RebuildCommand: AsyncParsableCommand {
       is NULL are left out, and under the cosine metric those whose vector is zero: the rows that pgvector's own index leaves out.
 
       Where a server that follows Postgres serves the data directory, it does the work: a new index beside the old one, caught up, proved equal \
-      to the table and then put in its place, while searches go on. With --collection alone, as the collection is defined; with --table and its \
-      options, as they say; a collection that is not there is added. Interrupting it leaves what is served as it was.
+      to the table and then put in its place, while searches go on. With --collection alone, as the collection is defined, but for the parameters \
+      of the index that are given (--storage, --connectivity, --recall-target and so on); with --table and its options, as they say; a collection \
+      that is not there is added. Interrupting it leaves what is served as it was.
+
+      With --from engine, the server takes the rows that it serves instead of reading them: for other parameters, and a storage that keeps no more of \
+      the vectors than the present one. Postgres is then only asked whether the new index is equal to the table.
 
       What is on disk changes at the very end, in one step. The two newest snapshots of a collection are kept.
 
@@ -30,13 +34,25 @@ struct RebuildCommand: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
   @Option(help: "The folder that holds the collections; made when it is missing.") var dataDir: String?
   @OptionGroup(title: "The collection") var options: CollectionOptions
+  @Option(
+    help: ArgumentHelp(
+      "Where a running server takes the rows from: postgres, or engine, the collection that it serves. Default: postgres.",
+      valueName: "origin"))
+  var from: String?
   @Option(help: "Snapshots kept of the collection. Default: 2.") var keepSnapshots: Int?
   @Flag(help: "Go on to serve the data directory when the rebuild is done.") var serve = false
   @OptionGroup(title: "With --serve") var serving: ServingOptions
 
   func run() async throws {
     let settings = try await common.settings()
-    if try await rebuildLive(settings) { return }
+    let origin = try origin
+    if try await rebuildLive(settings, from: origin) { return }
+    guard origin == .postgres else {
+      let path = try settings.requiredString(dataDir, .dataDir)
+      throw ValidationError(
+        "no server that follows Postgres serves \(path), and --from engine is for the rows that one "
+          + "serves: start it, or leave --from out to read them from Postgres")
+    }
     let plan = try options.plan(settings)
     // A bad address should be told before the work, not after it.
     let server = serve ? try serving.configuration(settings) : nil
@@ -54,19 +70,33 @@ struct RebuildCommand: AsyncParsableCommand {
     }
   }
 
+  private var origin: RebuildOrigin {
+    get throws {
+      guard let from else { return .postgres }
+      guard let origin = RebuildOrigin(rawValue: from) else {
+        let names = RebuildOrigin.allCases.map(\.rawValue).joined(separator: " or ")
+        throw ValidationError("--from is \"\(from)\"; it must be \(names)")
+      }
+      return origin
+    }
+  }
+
   /// Where a server that follows Postgres has the data directory, it does the work beside serving.
   /// - Returns: whether there is one.
-  private func rebuildLive(_ settings: Settings) async throws -> Bool {
+  private func rebuildLive(_ settings: Settings, from origin: RebuildOrigin) async throws -> Bool {
     let path = try settings.requiredString(dataDir, .dataDir)
     guard let client = try await onOwnThread({ try ControlClient(dataDirectory: path) }) else { return false }
     let definition = options.namesSource(settings) ? try options.definition(settings) : nil
+    let choices = try options.choices(settings)
     guard let name = definition?.name ?? settings.string(options.collection, .collection) else {
       throw ValidationError(
         "a server serves \(path): say what it is to rebuild, with \(SettingKey.collection.description) as it is defined now, or with "
           + "\(SettingKey.table.description) and its options anew")
     }
     let reply = try await onOwnThread {
-      try client.run(ControlRequest(.rebuild, collection: name, definition: definition)) { say($0) }
+      try client.run(
+        ControlRequest(.rebuild, collection: name, definition: definition, choices: choices, origin: origin)
+      ) { say($0) }
     }
     guard reply.kind == .done else {
       say("error: \(reply.text)")

@@ -140,6 +140,26 @@ import VectorWire
     }
   }
 
+  /// As a place in the log, the id of a transaction would be reached long ago.
+  @Test(arguments: [false, true]) func aTransactionIsNotTakenForAPlaceInTheLog(isOutbox: Bool) async throws {
+    let rows = try makeFollowing()
+    let flagged = 2 | Position.transactionsFlag
+    rows.position = position(100, timeline: isOutbox ? flagged : 2)
+    try await withRows([rows]) { _, raw, _ in
+      for timeline: UInt32 in [2, flagged] {
+        let asked = position(90, timeline: timeline)
+        try await raw.send(try search(.position(asked, waitMilliseconds: 50_000)), 1)
+        if asked.countsTransactions == isOutbox {
+          #expect(try await raw.nextReply().0.position == rows.position)
+        } else {
+          let (error, closes, _) = try await raw.nextError()
+          #expect(error.code == .positionForeign && !closes)
+          #expect(error.message.contains("the id of a transaction") && error.message.contains("a place in the log"))
+        }
+      }
+    }
+  }
+
   /// A promotion while somebody waits: who named the old timeline is told, who named none goes on waiting.
   @Test func aNewTimelineIsJudgedAnew() async throws {
     let rows = try makeFollowing()

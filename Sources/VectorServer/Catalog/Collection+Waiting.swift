@@ -77,6 +77,15 @@ extension Collection {
           "the position is of the Postgres with the system identifier \(asked.systemID); \(quotedName) follows "
             + "\(position.systemID): take a position from that one"))
     }
+    if differs(asked.timeline, position.timeline), asked.countsTransactions != position.countsTransactions {
+      func kind(_ position: Position) -> String {
+        position.countsTransactions ? "the id of a transaction, as of an outbox" : "a place in the log, as of a slot"
+      }
+      return .refused(
+        WireError(
+          .positionForeign,
+          "the position is \(kind(asked)); that of \(quotedName) is \(kind(position)): take one of that kind"))
+    }
     if differs(asked.timeline, position.timeline) {
       return .refused(
         WireError(

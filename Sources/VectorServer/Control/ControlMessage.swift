@@ -4,6 +4,13 @@
 
 import Foundation
 
+/// Where a rebuild takes its rows from.
+public enum RebuildOrigin: String, Codable, Hashable, Sendable, CaseIterable {
+  case postgres
+  /// The collection that is served.
+  case engine
+}
+
 /// A command: one line from the client.
 public struct ControlRequest: Codable, Hashable, Sendable {
   public enum Command: String, Codable, Hashable, Sendable {
@@ -21,16 +28,22 @@ public struct ControlRequest: Codable, Hashable, Sendable {
   public var collection: String
   /// verify: whether rows that differ are mended.
   public var repairs: Bool?
-  /// rebuild: nil = as it is defined now.
+  /// rebuild: nil = as it is defined now, but for ``choices``.
   public var definition: CollectionDefinition?
+  public var choices: IndexChoices?
+  /// rebuild: nil = from Postgres.
+  public var origin: RebuildOrigin?
 
   public init(
-    _ command: Command, collection: String = "", repairs: Bool? = nil, definition: CollectionDefinition? = nil
+    _ command: Command, collection: String = "", repairs: Bool? = nil, definition: CollectionDefinition? = nil,
+    choices: IndexChoices? = nil, origin: RebuildOrigin? = nil
   ) {
     self.command = command
     self.collection = collection
     self.repairs = repairs
     self.definition = definition
+    self.choices = choices
+    self.origin = origin
   }
 }
 

@@ -73,7 +73,8 @@ public final class ControlService: Service, Sendable {
       return ControlReply(.done, proof.text, values: proof.values)
     case .rebuild:
       return try follow.rebuild(
-        request.collection, as: request.definition, isCancelled: { client.hasHungUp }, progress: progress)
+        request.collection, as: request.definition, choosing: request.choices ?? IndexChoices(),
+        from: request.origin ?? .postgres, isCancelled: { client.hasHungUp }, progress: progress)
     case .drop:
       try follow.drop(request.collection)
       return ControlReply(.done, "\(request.collection) is dropped")

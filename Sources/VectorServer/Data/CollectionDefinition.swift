@@ -115,6 +115,8 @@ struct FollowedRecord: Codable, Hashable, Sendable {
   var table: String
   /// The files in which the table lay when the collection was last proved equal to it.
   var files: String
+  /// Of the stream that the collection followed (``StreamPoint/epoch``); nil: an earlier program did not say.
+  var epoch: UInt64?
 
   /// The same record always gives the same text.
   var text: String {
@@ -124,10 +126,11 @@ struct FollowedRecord: Codable, Hashable, Sendable {
     return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? ""
   }
 
-  init(definition: CollectionDefinition, table: String, files: String) {
+  init(definition: CollectionDefinition, table: String, files: String, epoch: UInt64) {
     self.definition = definition
     self.table = table
     self.files = files
+    self.epoch = epoch
   }
 
   /// - Returns: nil for what no program of this kind has written.

@@ -6,6 +6,7 @@
 // May use: VectorSnapshot; Foundation, for the clock and the listing of a folder.
 
 import Foundation
+import Synchronization
 import VectorIndex
 import VectorSnapshot
 import VectorWire
@@ -15,6 +16,13 @@ public final class DataDirectory: Sendable {
   public let path: String
   private let lock: DataDirectoryLock
   private let keeping: Int
+  /// By collection.
+  private let turns = Mutex<[String: SaveTurn]>([:])
+
+  /// Held by whoever writes a snapshot of a collection. Two may want to: of an index, and of the one that will take its place.
+  private final class SaveTurn: Sendable {
+    let mutex = Mutex(())
+  }
 
   /// Takes the directory.
   ///
@@ -134,6 +142,36 @@ public final class DataDirectory: Sendable {
   public func save(
     _ collection: Collection, source: String, definition: String? = nil, writer: String, threads: Int
   ) throws(SnapshotError) -> SnapshotPublisher.Publication {
+    let publication = try save(
+      collection, source: source, definition: definition, writer: writer, threads: threads, at: { collection.position })
+    guard let publication else { preconditionFailure("there is a place") }
+    return publication
+  }
+
+  /// Writes the newest snapshot of a collection whose rows may change meanwhile.
+  ///
+  /// - place: asked at the moment whose rows are written, where they stand; nil: this is no moment to save.
+  /// - Returns: nil where `place` did.
+  func save(
+    _ collection: Collection, source: String, definition: String?, writer: String, threads: Int,
+    at place: () -> Position?
+  ) throws(SnapshotError) -> SnapshotPublisher.Publication? {
+    let turn = turns.withLock { turns in
+      let turn = turns[collection.name] ?? SaveTurn()
+      turns[collection.name] = turn
+      return turn
+    }
+    // Before the index is frozen, and before the publisher is made, which takes another's unfinished file for a dead one's.
+    return try turn.mutex.withLock { _ throws(SnapshotError) in
+      try saveInTurn(
+        collection, source: source, definition: definition, writer: writer, threads: threads, at: place)
+    }
+  }
+
+  private func saveInTurn(
+    _ collection: Collection, source: String, definition: String?, writer: String, threads: Int,
+    at place: () -> Position?
+  ) throws(SnapshotError) -> SnapshotPublisher.Publication? {
     let folder = path + "/collections"
     do {
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -141,13 +179,15 @@ public final class DataDirectory: Sendable {
       throw SnapshotError(.io, path: folder, message: "\(folder) could not be made: \(error.localizedDescription)")
     }
     let publisher = try SnapshotPublisher(snapshots(of: collection.name), lock: lock, keeping: keeping)
-    let position = collection.position
     return try IndexSnapshot.publish(
-      collection.index,
-      origin: SnapshotOrigin(
-        collection: collection.name, source: source, systemID: position.systemID, timeline: position.timeline,
-        appliedLSN: position.appliedLSN, createdAt: Int64(Date().timeIntervalSince1970), writer: writer,
-        definition: definition),
-      to: publisher, options: SnapshotWriter.Options(threads: threads))
+      collection.index, to: publisher, options: SnapshotWriter.Options(threads: threads)
+    ) {
+      place().map { position in
+        SnapshotOrigin(
+          collection: collection.name, source: source, systemID: position.systemID, timeline: position.timeline,
+          appliedLSN: position.appliedLSN, createdAt: Int64(Date().timeIntervalSince1970), writer: writer,
+          definition: definition)
+      }
+    }
   }
 }

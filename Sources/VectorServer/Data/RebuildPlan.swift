@@ -39,6 +39,19 @@ public struct RebuildPlan: Sendable {
   }
 }
 
+extension RebuildPlan {
+  /// The index that is asked for, of rows such as another has: a given configuration with the plan's storage and parameters.
+  func index(of rows: HNSWConfiguration) -> HNSWConfiguration {
+    var configuration = rows.keeping(storage ?? .automatic(dimension: rows.dimension))
+    configuration.connectivity = connectivity
+    configuration.constructionEffort = constructionEffort
+    configuration.recallTarget = recallTarget
+    configuration.searchEffort = searchEffort
+    configuration.seed = seed
+    return configuration
+  }
+}
+
 /// How far a rebuild has come.
 public enum RebuildProgress: Hashable, Sendable {
   case reading(rows: Int, estimated: Int)

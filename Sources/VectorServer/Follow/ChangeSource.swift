@@ -1,10 +1,47 @@
-// What brings changes from Postgres into the journal: a replication slot (ChangeStream), or where that is forbidden an outbox (OutboxStream).
+// How changes come from Postgres: what is particular to a replication slot (SlotSource), and where that is forbidden to an outbox (OutboxSource).
+// What both have in common is ChangeStream, which uses them.
 //
 // May use: nothing.
 
 import Logging
+import VectorWire
 
-/// How it goes.
+/// A way by which changes come.
+protocol ChangeSource: Sendable {
+  associatedtype Session: ChangeSession
+
+  /// What Postgres keeps for us, in a word.
+  var noun: String { get }
+
+  /// Connects, and makes sure that what comes goes on where the journal ends; begins if nothing was followed yet.
+  /// - Throws: ``BrokenSource`` where it cannot go on from there.
+  func attach(_ stream: ChangeStream) throws -> Session
+
+  /// Begins anew in the place of what cannot go on. The journal then has a point that does not continue what stands before it.
+  func beginAnew(_ stream: ChangeStream) throws
+}
+
+/// A connection on which changes come, used by the stream's thread alone.
+protocol ChangeSession {
+  /// Tells Postgres what is durable here, where it is time; called before each ``take()``.
+  /// - Throws: as ``take()``.
+  mutating func acknowledge() throws
+
+  /// Waits a moment for what comes, and takes some of it into the journal.
+  /// - Returns: for how many seconds nobody need look again.
+  /// - Throws: when the connection is of no more use; ``BrokenSource`` when no other will be either.
+  mutating func take() throws -> Double
+
+  /// The server ends, and what has come is durable as far as it can be: tells Postgres so.
+  mutating func end()
+}
+
+/// What was followed so far cannot be followed on: changes were missed, or nobody knows.
+struct BrokenSource: Error {
+  var reason: String
+}
+
+/// How the stream goes.
 enum StreamCondition: Hashable, Sendable {
   case connecting
   case streaming
@@ -23,10 +60,8 @@ enum StreamCondition: Hashable, Sendable {
   }
 }
 
-/// The one writer of the journal.
-protocol ChangeSource: AnyObject, Sendable {
-  /// The thread's whole life.
-  func run()
-  /// Ends ``run()`` within a moment.
-  func end()
+/// Where a collection stands that was loaded from disk, and which stream it followed.
+struct StreamFloor: Hashable, Sendable {
+  var position: Position
+  var epoch: UInt64
 }

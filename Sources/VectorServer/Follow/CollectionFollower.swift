@@ -2,8 +2,8 @@
 //
 //     journal → pgoutput message → row event → gathered outcomes → changes of the index, one step → applied position rises
 //
-// The same path serves the stream as it comes, the recovery after a crash, and a newly loaded collection that catches up. Its snapshots are
-// written by the same thread, between two steps: the stream goes on into the journal meanwhile.
+// The same path serves the stream as it comes, the recovery after a crash, and a newly loaded collection that catches up. Snapshots are
+// written beside it (CollectionFollower+Saving.swift).
 //
 // May use: StreamLog, ChangeGatherer, ChangeResolver, ProofLedger, the data directory.
 
@@ -16,15 +16,6 @@ import VectorIndex
 import VectorSnapshot
 import VectorWire
 
-/// How a follower's snapshots are written, and who is told.
-struct SnapshotSaver: Sendable {
-  /// Writes the newest snapshot of a collection, in which stands in which files its table lay when the two were last proved equal; returns the
-  /// seconds that it took.
-  var save: @Sendable (Collection, _ files: String) throws -> Double
-  /// A part of the journal may not be needed any more.
-  var collected: @Sendable () -> Void
-}
-
 /// Keeps one collection in step.
 final class CollectionFollower: Sendable {
   let collection: Collection
@@ -35,10 +26,12 @@ final class CollectionFollower: Sendable {
   var facts: FollowFacts { followed.facts }
   let log: StreamLog
   let configuration: FollowConfiguration
-  private let saver: SnapshotSaver
+  let saver: SnapshotSaver
+  let turn = SnapshotTurn()
   let logger: Logger
   let stop = StopFlag()
-  private let savesAtEnd = Atomic(true)
+  private let wantsLastSnapshot = Atomic(true)
+  var savesAtEnd: Bool { wantsLastSnapshot.load(ordering: .relaxed) }
   /// nil: the thread has ended.
   private let requests = Mutex<[@Sendable (inout JournalApplier) -> Void]?>([])
   let state: Mutex<State>
@@ -47,20 +40,47 @@ final class CollectionFollower: Sendable {
   let relations: [[UInt8]]
   /// Whether everything that stands in the journal before the beginning is in the collection.
   let continues: Bool
+  /// Of the stream that is followed.
+  let epoch: UInt64
   /// Why nothing comes; nil: the stream is well.
   private let outage: Mutex<String?>
   /// Told when the collection cannot go on without being loaded anew.
   private let onResync: @Sendable (CollectionFollower, String) -> Void
 
+  /// Whatever says which rows the collection has changes with them: while no other change, and no moment of a snapshot, can come between.
   struct State {
     /// Everything before it is applied.
     var position: JournalPosition
+    /// The same in Postgres's log. The collection's own, which searches wait for, follows it.
+    var applied: Position
+    /// Up to where something is applied: farther than ``position`` in the middle of a transaction that is applied in several steps.
+    var touched: JournalPosition
+    /// Bytes of changes applied, and how many of them are in the newest snapshot.
+    var appliedBytes = 0
+    var savedBytes = 0
     var transactions: UInt64
     var ledger: ProofLedger
-    /// The journal's position that is in the newest snapshot; nil: nothing of it is needed.
+    /// The journal's position that is in the newest snapshot.
     var saved: JournalPosition
+    /// Snapshots written.
+    var snapshots = 0
     /// Why the collection cannot go on; nil: it does.
     var fault: String?
+
+    /// Whether the rows are those of whole transactions.
+    var isWhole: Bool { touched <= position }
+    var unsavedBytes: Int { appliedBytes - savedBytes }
+
+    /// Everything before a place in the journal is applied, and before one in the log: both at once, for a snapshot says the one, and the
+    /// journal is kept from the other on.
+    ///
+    /// - lsn: nil: that which it was.
+    mutating func reach(_ position: JournalPosition, _ lsn: LSN?, on mark: Frontier.Mark) {
+      self.position = max(self.position, position)
+      guard let lsn, lsn.rawValue > applied.appliedLSN || mark.timeline != applied.timeline else { return }
+      applied = Position(
+        systemID: mark.systemIdentifier, appliedLSN: max(applied.appliedLSN, lsn.rawValue), timeline: mark.timeline)
+    }
   }
 
   /// - mark: where in the journal the collection stands.
@@ -81,9 +101,12 @@ final class CollectionFollower: Sendable {
     logger[metadataKey: "collection"] = "\(collection.name)"
     self.logger = logger
     state = Mutex(
-      State(position: mark.position, transactions: mark.transactions, ledger: ledger, saved: mark.position))
+      State(
+        position: mark.position, applied: collection.position, touched: mark.position,
+        transactions: mark.transactions, ledger: ledger, saved: mark.position))
     relations = mark.relations
     continues = mark.continues
+    epoch = mark.epoch
     self.outage = Mutex(outage)
     maintenance = Maintenance(of: collection.index)
   }
@@ -102,7 +125,7 @@ final class CollectionFollower: Sendable {
   /// Ends ``run()`` after the step that it is at.
   /// - saves: whether a snapshot of what has changed is written then; not where another collection takes this one's place.
   func end(saves: Bool = true) {
-    savesAtEnd.store(saves, ordering: .relaxed)
+    wantsLastSnapshot.store(saves, ordering: .relaxed)
     stop.raise()
     log.frontier.nudge()
   }
@@ -118,7 +141,7 @@ final class CollectionFollower: Sendable {
         seen = mark
         reached(mark)
         answerRequests(&applier)
-        saveIfDue(&applier)
+        saveIfDue()
       } catch let error as SourceError where error.code == .cancelled {
         break
       } catch let error as JournalApplier.Stall {
@@ -129,10 +152,8 @@ final class CollectionFollower: Sendable {
         break
       }
     }
+    saveAtEnd()
     maintenance.stop()
-    if fault == nil, applier.bytesSinceSnapshot > 0, savesAtEnd.load(ordering: .relaxed) {
-      do { try save(&applier) } catch { logger.error("no snapshot could be written: \(error)") }
-    }
     requests.withLock { $0 = nil }
   }
 
@@ -143,16 +164,17 @@ final class CollectionFollower: Sendable {
   /// Everything of the journal up to the mark is applied.
   private func reached(_ mark: Frontier.Mark) {
     state.withLock { state in
-      state.position = max(state.position, mark.end)
+      state.reach(mark.end, mark.lsn, on: mark)
       state.transactions = mark.transactions
     }
-    let position = collection.position
-    if position.appliedLSN < mark.lsn.rawValue || position.timeline != mark.timeline {
-      collection.position = Position(
-        systemID: mark.systemIdentifier, appliedLSN: max(position.appliedLSN, mark.lsn.rawValue),
-        timeline: mark.timeline)
-    }
+    tellPosition()
     describe(.inStep, "", mark)
+  }
+
+  /// Lets searches know what is applied.
+  func tellPosition() {
+    let applied = state.withLock { $0.applied }
+    if collection.position != applied { collection.position = applied }
   }
 
   /// The collection stays as it is, and answers say that it is stale.
@@ -208,8 +230,12 @@ final class CollectionFollower: Sendable {
 
 extension CollectionFollower {
   /// Does something on the follower's thread, between two steps. Blocks.
-  /// - Throws: what `body` throws; `notFollowed` when the thread has ended.
-  private func perform<R: Sendable>(_ body: @escaping @Sendable (inout JournalApplier) throws -> R) throws -> R {
+  ///
+  /// - isCancelled: asked now and then; what has begun by then is done, and nobody learns what came of it.
+  /// - Throws: what `body` throws; `notFollowed` when the thread has ended; `cancelled`.
+  private func perform<R: Sendable>(
+    unless isCancelled: () -> Bool = { false }, _ body: @escaping @Sendable (inout JournalApplier) throws -> R
+  ) throws -> R {
     let done = DispatchSemaphore(value: 0)
     let result = Mutex<Result<R, any Error>?>(nil)
     let isTaken = requests.withLock { requests in
@@ -224,13 +250,14 @@ extension CollectionFollower {
     guard isTaken else { throw gone }
     log.frontier.nudge()
     while done.wait(timeout: .now() + 0.1) == .timedOut {
+      if isCancelled() { throw SourceError(.cancelled, "It was cancelled before the collection came to it.") }
       // The thread may have ended with the request in its hands.
       if requests.withLock({ $0 == nil }), result.withLock({ $0 == nil }) { throw gone }
     }
     return try (result.withLock { $0 } ?? .failure(gone)).get()
   }
 
-  private var gone: ServerError {
+  var gone: ServerError {
     ServerError(
       .notFollowed, "the collection \(collection.name) is not followed any more\(fault.map { ": " + $0 } ?? "")")
   }
@@ -243,9 +270,6 @@ extension CollectionFollower {
     }
     for request in waiting { request(&applier) }
   }
-
-  /// Writes a snapshot. Blocks until it is written.
-  func save() throws { try perform { [self] applier in try save(&applier) } }
 
   /// Those of some rows that are not what Postgres has, looked at twice with what committed between applied: one that changed in between is not
   /// among them. Blocks.
@@ -276,28 +300,25 @@ extension CollectionFollower {
     }
   }
 
-  /// Reads rows anew and applies what differs. Blocks.
-  func repair(_ ids: [RecordID]) throws { _ = try perform { try $0.revise(ids, repairs: true) } }
-}
-
-// MARK: - Snapshots
-
-extension CollectionFollower {
-  private func save(_ applier: inout JournalApplier) throws {
-    let position = state.withLock { $0.position }
-    let seconds = try saver.save(collection, provedFiles.withLock { $0 })
-    logger.info("snapshot written", metadata: ["rows": "\(collection.index.count)", "seconds": "\(seconds)"])
-    applier.bytesSinceSnapshot = 0
-    state.withLock { $0.saved = position }
-    saver.collected()
-  }
-
-  private func saveIfDue(_ applier: inout JournalApplier) {
-    guard applier.bytesSinceSnapshot >= configuration.snapshotAfterBytes else { return }
-    do { try save(&applier) } catch {
-      // The journal keeps what the snapshot has not; a later try may find room.
-      logger.error("no snapshot could be written: \(error)")
-      applier.bytesSinceSnapshot = configuration.snapshotAfterBytes / 2
+  /// The rows between two steps, and where they stand. Blocks until everything before a position of the journal is applied.
+  ///
+  /// - Throws: `cancelled`; ``ServerError`` (`notFollowed`).
+  func ownRows(
+    behind position: JournalPosition, unless isCancelled: @escaping @Sendable () -> Bool
+  ) throws -> OwnRows.Moment {
+    while !hasReached(position) {
+      if isCancelled() { throw SourceError.rebuildCancelled }
+      if let fault { throw ServerError(.notFollowed, fault) }
+      Thread.sleep(forTimeInterval: 0.01)
+    }
+    return try perform(unless: isCancelled) { [self] _ in
+      // This thread alone changes the index, and it is between two transactions.
+      OwnRows.Moment(
+        rows: PinnedRows(collection.index), position: collection.position,
+        buckets: state.withLock { $0.ledger.buckets })
     }
   }
+
+  /// Reads rows anew and applies what differs. Blocks.
+  func repair(_ ids: [RecordID]) throws { _ = try perform { try $0.revise(ids, repairs: true) } }
 }

@@ -17,18 +17,17 @@ extension FollowService {
       let plan = try definition.plan(configuration)
       let found = try CollectionLoad.look(plan, configuration, stop: stop)
       guard Self.fits(collection.index, found.description), loaded.followed?.table == found.fingerprint else {
-        collection.followState = FollowState(
-          .stale, reason: "the table \(definition.table) is not what it was when it was loaded")
-        withState { $0.resuming.remove(definition.name) }
-        load(definition)
-        return
+        return loadInstead(
+          of: collection, definition, "the table \(definition.table) is not what it was when it was loaded")
+      }
+      // From where the relations stand: what the collection has is passed over.
+      guard let mark = loaded.followed?.epoch.flatMap(log.mark(of:)) else {
+        return loadInstead(of: collection, definition, "changes were missed: the stream that it followed has ended")
       }
       var hasher = RowHasher(found.description)
       var buckets = Array(repeating: BucketSum(), count: RowHasher.bucketCount)
       collection.index.forEachStamp { id, stamp in buckets[hasher.bucket(of: id)].add(stamp.row) }
       let position = LSN(rawValue: collection.position.appliedLSN)
-      // From the journal's beginning, where the relations stand: what the collection has is passed over.
-      let mark = StreamLog.Mark(position: log.journal.oldestPosition, relations: [], transactions: 0, continues: false)
       try start(
         FollowableCollection(
           collection: collection, definition: definition, source: loaded.source, followed: found,
@@ -36,6 +35,14 @@ extension FollowService {
       // Rewritten while nobody looked: the files are others, and the rows may be.
       if loaded.followed?.files != found.files { prove(definition.name, files: found.files) }
     }
+  }
+
+  /// What is on disk cannot go on: it is served, flagged, until another is loaded.
+  private func loadInstead(of collection: Collection, _ definition: CollectionDefinition, _ reason: String) {
+    logger.error("not in step any more: \(reason)", metadata: ["collection": "\(definition.name)"])
+    collection.followState = FollowState(.stale, reason: reason)
+    withState { $0.resuming.remove(definition.name) }
+    load(definition)
   }
 
   /// Whether an index is one of these rows.
@@ -53,7 +60,7 @@ extension FollowService {
   /// Loads a collection that is to be followed, and tries again where that fails.
   func loadUntilDone(_ definition: CollectionDefinition) {
     untilDone("the collection could not be loaded", of: definition) { [self] in
-      try loadOnce(definition) { _ in }
+      try loadOnce(definition)
     }
   }
 
@@ -62,8 +69,13 @@ extension FollowService {
 
   /// Loads a collection, lets it catch up, and puts it in the place of the one of its name, if there is one.
   ///
+  /// - origin: whose rows are taken.
+  /// - progress: told what it takes, and what is compared.
   /// - Throws: the collection that was there is then as it was.
-  func loadOnce(_ definition: CollectionDefinition, estimate: (RebuildEstimate) -> Void) throws {
+  func loadOnce(
+    _ definition: CollectionDefinition, from origin: RebuildOrigin = .postgres,
+    progress: (String) -> Void = { _ in }
+  ) throws {
     let started = ContinuousClock.now
     // The stream makes the slot. A load before that would have a place in the log from which nobody keeps what comes.
     while let outage {
@@ -71,8 +83,9 @@ extension FollowService {
       guard outage == Self.connecting || log.point != nil else { throw SourceError(.connectionLost, outage) }
       Thread.sleep(forTimeInterval: 0.05)
     }
-    let epoch = log.epoch
-    let load = CollectionLoad(definition, configuration, directory: directory, writer: writer)
+    let load = CollectionLoad(
+      definition, rowsOf: origin == .engine ? try served(definition) : nil, configuration, directory: directory,
+      writer: writer)
     // Nothing that commits after the load's snapshot may stand before the mark. The journal is kept from there.
     let mark = withState { state in
       let mark = log.mark()
@@ -82,24 +95,53 @@ extension FollowService {
     defer { withState { ($0.load, $0.loadMark) = (nil, nil) } }
     let loaded = try load.run(from: mark) { needed in
       logger.info("loading", metadata: ["collection": "\(definition.name)", "memory": "\(needed.text)"])
-      estimate(needed)
+      progress("memory: \(needed.text)")
     }
+    func text(_ seconds: Double?) -> Logger.MetadataValue { "\(String(format: "%.1f", seconds ?? 0))" }
     logger.info(
-      "read and proved equal",
+      loaded.isProved ? "read and proved equal" : "copied from what is served",
       metadata: [
         "collection": "\(definition.name)", "rows": "\(loaded.collection.index.count)",
-        "lsn": "\(loaded.collection.position.lsnText)",
-        "seconds": "\(String(format: "%.1f", (ContinuousClock.now - started) / .seconds(1)))",
+        "lsn": "\(loaded.collection.position.lsnText)", "seconds": text((ContinuousClock.now - started) / .seconds(1)),
+        "reading": text(loaded.seconds?.reading), "linking": text(loaded.seconds?.linking),
+        "calibrating": text(loaded.seconds?.calibrating),
       ])
-    guard log.epoch == epoch else {
+    guard log.epoch == mark.epoch else {
       throw SourceError(.slotLost, "The slot was lost while the collection \(definition.name) was loaded.")
     }
-    try start(loaded)
+    try start(loaded, of: load, progress: progress)
   }
 
-  /// Lets a collection follow, waits until it has caught up, and publishes it.
-  /// - Throws: ``ServerError`` where it cannot go on before that.
-  private func start(_ loaded: FollowableCollection) throws {
+  /// The collection whose rows another index can be made of, as it is defined.
+  /// - Throws: ``ServerError`` (`notFollowed`, `invalidConfiguration`) where there is none, or where its rows would not do.
+  func served(_ definition: CollectionDefinition) throws(ServerError) -> Running {
+    guard let running = withState({ $0.followers[definition.name] }) else {
+      throw ServerError(
+        .notFollowed,
+        "there is no collection \"\(definition.name)\" in step with its table whose rows could be taken: rebuild from Postgres (--from postgres)"
+      )
+    }
+    if let fault = running.follower.fault {
+      throw ServerError(
+        .notFollowed,
+        "the collection \"\(definition.name)\" is not in step with its table, so its rows will not do (\(fault)): rebuild from Postgres "
+          + "(--from postgres)")
+    }
+    let others = definition.settingsOfOtherRows(than: running.definition)
+    guard others.isEmpty else {
+      throw ServerError(
+        .invalidConfiguration,
+        "the rows that are served are other ones, or have other columns, than \(others.joined(separator: ", ")) ask\(others.count == 1 ? "s" : "") for: "
+          + "leave that out, or rebuild from Postgres (--from postgres)")
+    }
+    return running
+  }
+
+  /// Lets a collection follow, waits until it has caught up, proves it where that was not done, and publishes it.
+  /// - Throws: where it cannot go on before that, or is not equal to its table.
+  private func start(
+    _ loaded: FollowableCollection, of load: CollectionLoad? = nil, progress: (String) -> Void = { _ in }
+  ) throws {
     let name = loaded.definition.name
     let collection = loaded.collection
     prepare(collection, FollowState(.catchingUp, behindSince: .now))
@@ -107,20 +149,22 @@ extension FollowService {
       collection, of: loaded.followed, files: loaded.files, ledger: loaded.ledger, from: loaded.mark, log: log,
       configuration: configuration,
       saver: SnapshotSaver(
-        save: { [self] collection, files in
+        save: { [self] collection, files, place in
           let start = ContinuousClock.now
           let record = FollowedRecord(
-            definition: loaded.definition, table: loaded.followed.fingerprint, files: files)
-          _ = try directory.save(
+            definition: loaded.definition, table: loaded.followed.fingerprint, files: files,
+            epoch: loaded.mark.epoch)
+          let publication = try directory.save(
             collection, source: loaded.source, definition: record.text, writer: writer,
-            threads: configuration.threads)
-          return (ContinuousClock.now - start) / .seconds(1)
+            threads: configuration.threads, at: place)
+          return publication.map { _ in (ContinuousClock.now - start) / .seconds(1) }
         }, collected: { [self] in collectJournal() }),
       outage: outage, logger: logger,
       onResync: { [self] follower, reason in resync(follower, loaded.definition, reason) })
     let isNew = catalog[name] !== collection
     let thread = WorkerThread("vizinho-follow") { follower.run() }
-    let running = Running(follower: follower, definition: loaded.definition, thread: thread)
+    let running = Running(
+      follower: follower, definition: loaded.definition, source: loaded.source, thread: thread)
     let previous = withState { state in
       // The journal is kept for it from here on.
       if isNew {
@@ -135,20 +179,24 @@ extension FollowService {
     guard isNew else {
       return logger.info("goes on", metadata: ["collection": "\(name)", "lsn": "\(collection.position.lsnText)"])
     }
-    while !stop.isRaised, follower.fault == nil, !follower.hasReached(log.frontier.mark.end) {
-      Thread.sleep(forTimeInterval: 0.01)
-    }
-    if let fault = follower.fault {
+    do {
+      try catchUp(follower, loaded, load, progress)
+    } catch {
       withState { $0.catchingUp[name] = nil }
+      follower.end(saves: false)
       thread.join()
-      throw ServerError(.notFollowed, "it could not catch up: \(fault)")
+      throw error
     }
-    // The one before stops where a transaction ends; searches go on in it until this one is as far.
+    // The one before stops where a transaction ends; searches go on in it until this one is as far. That of another stream may have a place that the
+    // server is never to have again: its answers say that they are stale.
+    var reached: UInt64 = 0
     if let previous {
+      // It goes on until its snapshot is written, if one is, for that may take longer than a search wants to wait for news.
+      previous.follower.endSaves()
       previous.follower.end(saves: false)
       previous.thread.join()
+      if previous.follower.epoch == follower.epoch { reached = previous.follower.collection.position.appliedLSN }
     }
-    let reached = catalog[name]?.position.appliedLSN ?? 0
     while !stop.isRaised, follower.fault == nil, collection.position.appliedLSN < reached {
       Thread.sleep(forTimeInterval: 0.002)
     }
@@ -161,6 +209,37 @@ extension FollowService {
     // What is on disk is the one before, or nothing: a start would load again, and no harm done.
     do { try follower.save() } catch { logger.error("no snapshot could be written: \(error)") }
     logger.info("in step", metadata: ["collection": "\(name)", "lsn": "\(collection.position.lsnText)"])
+  }
+
+  /// Waits until a new collection is as far as the journal, and sees to it that it is equal to its table.
+  private func catchUp(
+    _ follower: CollectionFollower, _ loaded: FollowableCollection, _ load: CollectionLoad?,
+    _ progress: (String) -> Void
+  ) throws {
+    let cancel = load?.stop ?? stop
+    while !cancel.isRaised, follower.fault == nil, !follower.hasReached(log.frontier.mark.end) {
+      Thread.sleep(forTimeInterval: 0.01)
+    }
+    if let fault = follower.fault { throw ServerError(.notFollowed, "it could not catch up: \(fault)") }
+    // At the server's own end, what was read is not thrown away.
+    if cancel.isRaised, !stop.isRaised { throw SourceError.rebuildCancelled }
+    guard !loaded.isProved else { return }
+    let proof = try proof(of: follower, repairs: false, unless: cancel, progress: progress)
+    guard proof.isEqual else {
+      throw ServerError(
+        .notEqual,
+        "\(proof.text). Nothing of the rebuild is used, and the rows that it was made of are served on: mend them (vizinho verify --repair), "
+          + "or rebuild from Postgres (--from postgres)"
+      )
+    }
+    conclude(proof)
+    // What it was made of may be gone, or about to be loaded from Postgres, for a reason that holds for both.
+    guard let served = withState({ $0.followers[loaded.definition.name] }), served.follower.fault == nil else {
+      throw ServerError(
+        .notFollowed,
+        "the collection \"\(loaded.definition.name)\" was dropped, or could not go on, while another index was made of its rows: see the log"
+      )
+    }
   }
 
   /// A collection cannot go on: it stays, flagged, until another is loaded in its place.

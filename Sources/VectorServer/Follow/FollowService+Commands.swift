@@ -81,24 +81,28 @@ extension FollowService {
   /// Loads a collection anew beside the one that is served, and puts it in its place; or adds one. Blocks the calling thread until the new one is
   /// served and its snapshot is written. Searches go on all the while.
   ///
-  /// - definition: nil = as it is defined now.
+  /// - definition: nil = as it is defined now, but for what is chosen.
+  /// - origin: whose rows are taken: Postgres's, or those of the collection that is served.
   /// - isCancelled: asked now and then. What is served stays as it is then.
   func rebuild(
-    _ name: String, as definition: CollectionDefinition?, isCancelled: @escaping @Sendable () -> Bool,
+    _ name: String, as definition: CollectionDefinition?, choosing choices: IndexChoices = IndexChoices(),
+    from origin: RebuildOrigin = .postgres, isCancelled: @escaping @Sendable () -> Bool,
     progress: @escaping @Sendable (String) -> Void
   ) throws -> ControlReply {
     let known = withState { $0.followers[name]?.definition ?? $0.waiting[name] }
-    guard var wanted = (definition ?? known)?.followed(by: configuration) else {
+    guard var wanted = (definition ?? known?.choosing(choices))?.followed(by: configuration) else {
       throw ServerError(.notFollowed, "there is no collection \"\(name)\" that follows a table: say which with --table")
     }
     wanted.name = name
+    // Whatever else is under way may take long: what is clear is said at once.
+    if origin == .engine { _ = try served(wanted) }
     let start = ContinuousClock.now
     let result = Mutex<Result<Void, any Error>?>(nil)
     jobs.add { [self, wanted] in
       // Whoever asked may have gone while another load was under way.
       let outcome = Result {
-        if isCancelled() { throw SourceError(.cancelled, "The rebuild was cancelled; what is served is as it was.") }
-        try loadOnce(wanted) { progress("memory: \($0.text)") }
+        if isCancelled() { throw SourceError.rebuildCancelled }
+        try loadOnce(wanted, from: origin, progress: progress)
       }
       result.withLock { $0 = outcome }
     }

@@ -18,23 +18,22 @@ import PostgresSource
 import VectorIndex
 
 extension FollowService {
-  /// As ``verify(_:repairs:progress:)``.
-  func verifyOutboxed(_ name: String, repairs: Bool, progress: (String) -> Void) throws -> Proof {
+  /// As ``proof(of:repairs:unless:progress:)``.
+  func outboxedProof(
+    of follower: CollectionFollower, repairs: Bool, unless cancel: StopFlag, progress: (String) -> Void
+  ) throws -> Proof {
     let start = ContinuousClock.now
-    guard let running = withState({ $0.followers[name] }) else {
-      throw ServerError(.notFollowed, "there is no collection \"\(name)\" that is in step with Postgres")
-    }
-    let follower = running.follower
+    let name = follower.collection.name
     hold.hold()
     defer { hold.release() }
     // A TRUNCATE in between moves every row: then another moment is taken.
     for attempt in 1...10 {
-      let moment = try self.moment(of: follower)
+      let moment = try self.moment(of: follower, unless: cancel)
       let place = LSN(rawValue: moment.xmin)
       progress("comparing at the transaction \(moment.xmin)\(attempt > 1 ? ", attempt \(attempt)" : "")")
       let theirs = try moment.sums()
-      try wait(for: follower, until: place)
-      guard let glance = try glance(at: follower, moment) else { continue }
+      try wait(for: follower, until: place, unless: cancel)
+      guard let glance = try glance(at: follower, moment, unless: cancel) else { continue }
       var hasher = RowHasher(follower.table.description)
       var (a, b) = (theirs.buckets, glance.buckets)
       for (id, hash) in try moment.hashes(of: glance.moved) { a[hasher.bucket(of: id)].remove(hash) }
@@ -49,7 +48,7 @@ extension FollowService {
         }
       }
       try moment.end()
-      let late = try compare(glance.moved, follower, progress)
+      let late = try compare(glance.moved, follower, unless: cancel, progress)
       rows += late
       different = Array(Set(different + late.map { hasher.bucket(of: $0) }))
       var proof = Proof(
@@ -62,7 +61,6 @@ extension FollowService {
         proof.repairedRows = rows.count
       }
       proof.seconds = (ContinuousClock.now - start) / .seconds(1)
-      conclude(proof)
       return proof
     }
     throw ServerError(
@@ -71,16 +69,16 @@ extension FollowService {
 
   /// Compares rows that were on the move, in moments of which each leaves fewer.
   /// - Returns: those that differ.
-  private func compare(_ moved: [RecordID], _ follower: CollectionFollower, _ progress: (String) -> Void) throws
-    -> [RecordID]
-  {
+  private func compare(
+    _ moved: [RecordID], _ follower: CollectionFollower, unless cancel: StopFlag, _ progress: (String) -> Void
+  ) throws -> [RecordID] {
     var (rest, different) = (moved, [RecordID]())
     for _ in 0..<100 where !rest.isEmpty {
       progress("\(rest.count) rows have changed meanwhile: comparing them in another moment")
-      let moment = try self.moment(of: follower)
+      let moment = try self.moment(of: follower, unless: cancel)
       let theirs = try moment.hashes(of: rest)
-      try wait(for: follower, until: LSN(rawValue: moment.xmin))
-      let glance = try glance(at: follower, moment, also: rest)
+      try wait(for: follower, until: LSN(rawValue: moment.xmin), unless: cancel)
+      let glance = try glance(at: follower, moment, unless: cancel, also: rest)
       try moment.end()
       guard let glance else { continue }
       let again = Set(glance.moved)
@@ -95,18 +93,18 @@ extension FollowService {
     return different
   }
 
-  private func moment(of follower: CollectionFollower) throws -> OutboxMoment {
+  private func moment(of follower: CollectionFollower, unless cancel: StopFlag) throws -> OutboxMoment {
     try OutboxMoment(
-      Connection(configuration.connection, stop: stop), description: follower.table.description,
+      Connection(configuration.connection, stop: cancel), description: follower.table.description,
       leavesOutZeroVectors: follower.collection.index.configuration.metric == .cosine)
   }
 
   /// - also: rows whose stamps are wanted beside those that have moved.
   /// - Returns: nil: every row may have moved.
   private func glance(
-    at follower: CollectionFollower, _ moment: OutboxMoment, also: [RecordID] = []
+    at follower: CollectionFollower, _ moment: OutboxMoment, unless cancel: StopFlag, also: [RecordID] = []
   ) throws -> CollectionFollower.Glance? {
-    let looker = UncheckedLooker(connection: try Connection(configuration.connection, stop: stop), moment: moment)
+    let looker = UncheckedLooker(connection: try Connection(configuration.connection, stop: cancel), moment: moment)
     let relation = follower.facts.relationOID
     return try follower.glance(also: also) { try looker.moment.moved(relation, seenBy: looker.connection) }
   }

@@ -15,18 +15,31 @@ extension FollowService {
   /// - repairs: whether rows that differ are read anew and applied.
   /// - Throws: ``ServerError`` (`notFollowed`), ``SourceError``.
   public func verify(_ name: String, repairs: Bool, progress: (String) -> Void) throws -> Proof {
-    if configuration.followsOutbox { return try verifyOutboxed(name, repairs: repairs, progress: progress) }
-    let start = ContinuousClock.now
     guard let running = withState({ $0.followers[name] }) else {
       throw ServerError(.notFollowed, "there is no collection \"\(name)\" that is in step with Postgres")
     }
-    let follower = running.follower
+    let proof = try proof(of: running.follower, repairs: repairs, unless: stop, progress: progress)
+    conclude(proof)
+    return proof
+  }
+
+  /// Compares what a follower has with its table, whether it is served or not.
+  ///
+  /// - cancel: ends it, with `cancelled`.
+  func proof(
+    of follower: CollectionFollower, repairs: Bool, unless cancel: StopFlag, progress: (String) -> Void
+  ) throws -> Proof {
+    if configuration.followsOutbox {
+      return try outboxedProof(of: follower, repairs: repairs, unless: cancel, progress: progress)
+    }
+    let start = ContinuousClock.now
+    let name = follower.collection.name
     // What was applied in one step cannot be told apart: then another moment is taken.
     for attempt in 1...10 {
-      let reader = try ProofMoment(configuration, follower, stop: stop)
+      let reader = try ProofMoment(configuration, follower, stop: cancel)
       progress("comparing at \(reader.lsn)\(attempt > 1 ? ", attempt \(attempt)" : "")")
       let theirs = try reader.sums()
-      try wait(for: follower, until: reader.lsn)
+      try wait(for: follower, until: reader.lsn, unless: cancel)
       guard let ours = follower.buckets(before: reader.lsn) else { continue }
       let different = theirs.buckets.indices.filter { theirs.buckets[$0] != ours[$0] }
       var proof = Proof(
@@ -46,7 +59,6 @@ extension FollowService {
       }
       try reader.end()
       proof.seconds = (ContinuousClock.now - start) / .seconds(1)
-      conclude(proof)
       return proof
     }
     throw ServerError(
@@ -66,10 +78,10 @@ extension FollowService {
   }
 
   /// Waits until a collection has applied what committed before a place in the log.
-  func wait(for follower: CollectionFollower, until lsn: LSN) throws {
+  func wait(for follower: CollectionFollower, until lsn: LSN, unless cancel: StopFlag) throws {
     var outageSince: ContinuousClock.Instant?
     while follower.collection.position.appliedLSN < lsn.rawValue {
-      if stop.isRaised { throw SourceError(.cancelled, "The server ends.") }
+      if cancel.isRaised { throw SourceError(.cancelled, "The comparison was cancelled.") }
       if let fault = follower.fault { throw ServerError(.notFollowed, fault) }
       // The stream may come again in a moment.
       if let outage {

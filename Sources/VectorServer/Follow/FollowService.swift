@@ -37,6 +37,8 @@ public final class FollowService: Service, Sendable {
     var waiting: [String: CollectionDefinition] = [:]
     /// Those from disk among them, which go on where their snapshots stand.
     var resuming: Set<String> = []
+    /// Which streams they followed.
+    var epochs: [String: UInt64] = [:]
     /// Those whose collections are not published yet.
     var catchingUp: [String: CollectionFollower] = [:]
     var load: CollectionLoad?
@@ -50,6 +52,8 @@ public final class FollowService: Service, Sendable {
   struct Running: Sendable {
     var follower: CollectionFollower
     var definition: CollectionDefinition
+    /// Where its rows came from, in words.
+    var source: String
     var thread: WorkerThread
   }
 
@@ -117,7 +121,8 @@ public final class FollowService: Service, Sendable {
       jobs.add { [self] in loadUntilDone(definition) }
     }
     state.withLock { state in
-      for (_, definition) in restored {
+      for (loaded, definition) in restored {
+        state.epochs[definition.name] = loaded.followed?.epoch
         state.waiting[definition.name] = definition
         state.resuming.insert(definition.name)
       }
@@ -136,14 +141,10 @@ public final class FollowService: Service, Sendable {
   // MARK: - The service
 
   public func run() async throws {
-    let floor: @Sendable () -> Position? = { [self] in self.floor() }
+    let floor: @Sendable () -> StreamFloor? = { [self] in self.floor() }
     let onChange: @Sendable (StreamCondition) -> Void = { [self] condition in streamChanged(condition) }
-    let stream: any ChangeSource =
-      if configuration.followsOutbox {
-        OutboxStream(configuration, log: log, hold: hold, logger: logger, floor: floor, onChange: onChange)
-      } else {
-        ChangeStream(configuration, log: log, logger: logger, floor: floor, onChange: onChange)
-      }
+    let source: any ChangeSource = configuration.followsOutbox ? OutboxSource(hold: hold) : SlotSource()
+    let stream = ChangeStream(source, configuration, log: log, logger: logger, floor: floor, onChange: onChange)
     let streaming = WorkerThread("vizinho-stream") { stream.run() }
     let committing = WorkerThread("vizinho-commit") { [self] in commit() }
     let working = WorkerThread("vizinho-load") { [self] in jobs.run() }
@@ -217,9 +218,12 @@ public final class FollowService: Service, Sendable {
     }
   }
 
-  /// The collections' least place in the log.
-  private func floor() -> Position? {
-    catalog.all.filter { $0.followState != nil && $0.position.appliedLSN > 0 }.map(\.position)
-      .min { $0.appliedLSN < $1.appliedLSN }
+  /// Of the collections from disk, the one with the least place in the log. The others go on from there only if they followed the same stream.
+  private func floor() -> StreamFloor? {
+    let epochs = withState { $0.epochs }
+    return catalog.all.compactMap { collection -> StreamFloor? in
+      guard let epoch = epochs[collection.name], collection.position.appliedLSN > 0 else { return nil }
+      return StreamFloor(position: collection.position, epoch: epoch)
+    }.min { $0.position.appliedLSN < $1.position.appliedLSN }
   }
 }

@@ -32,7 +32,8 @@ struct JournalApplier {
   private var fetcher: RowFetcher?
   /// Whether something of the journal was read, or what stands before is known to be there.
   private var hasBegun: Bool
-  var bytesSinceSnapshot = 0
+  /// Of messages that are gathered.
+  private var gatheredBytes = 0
 
   /// A step has about so many rows, or bytes, unless one transaction has more.
   private static let rowsPerStep = 1_000
@@ -54,7 +55,7 @@ struct JournalApplier {
     guard start < mark.end else { return }
     // What is left of a step that failed is read again. That changes nothing twice: a row's last state is what counts, and what a message left
     // out is taken from the row as it is, or from Postgres.
-    (gathered, first, isSplit, lastEnd) = (ChangeGatherer(), nil, false, .unknown)
+    (gathered, gatheredBytes, first, isSplit, lastEnd) = (ChangeGatherer(), 0, nil, false, .unknown)
     var failure: (any Error)?
     _ = try follower.log.journal.read(from: start, to: mark.end) { record, body in
       do {
@@ -67,7 +68,7 @@ struct JournalApplier {
       }
     }
     if let failure { throw failure }
-    try apply(at: mark.end)
+    try apply(at: mark.end, reaching: mark)
   }
 
   private mutating func bindKnown() throws {
@@ -83,12 +84,14 @@ struct JournalApplier {
   }
 
   /// Whether everything before a point is in the collection or stands before it in the journal.
-  private mutating func check(_ point: StreamPoint) throws {
+  private mutating func check(_ point: StreamPoint, at position: JournalPosition) throws {
     defer { hasBegun = true }
     // What opens a segment says again what stands before; where reading begins, nothing does.
-    guard !point.continues || !hasBegun else { return }
-    try applyGathered()
-    guard point.lsn.rawValue <= max(follower.collection.position.appliedLSN, lastEnd.rawValue) else {
+    let isOther = point.epoch != follower.epoch
+    guard isOther || !point.continues || !hasBegun else { return }
+    try applyGathered(until: position)
+    // Positions of two streams cannot be compared: between them the server may have been set back.
+    guard !isOther, point.lsn.rawValue <= max(follower.collection.position.appliedLSN, lastEnd.rawValue) else {
       throw ServerError(
         .journalUnusable,
         "changes between \(LSN(rawValue: follower.collection.position.appliedLSN)) and \(point.lsn) were missed: the slot was lost and made anew"
@@ -97,7 +100,9 @@ struct JournalApplier {
   }
 
   private mutating func take(_ record: JournalRecord, _ body: RawSpan) throws {
-    if record.kind == .point, let point = StreamPoint(body) { return try check(point) }
+    if record.kind == .point, let point = StreamPoint(body) {
+      return try check(point, at: record.range.lowerBound)
+    }
     hasBegun = true
     guard record.kind == .message, body.byteCount > 0 else { return }
     try body.withUnsafeBytes { bytes in
@@ -115,7 +120,7 @@ struct JournalApplier {
         try bind(relation)
       case _ where isKnown: break
       case UInt8(ascii: "I"), UInt8(ascii: "U"), UInt8(ascii: "D"):
-        try takeRow(bytes)
+        try takeRow(bytes, until: record.range.upperBound)
       case UInt8(ascii: "T"):
         guard case .truncate(let truncate) = try PgOutputMessage(bytes),
           truncate.relations.contains(follower.facts.relationOID)
@@ -126,7 +131,7 @@ struct JournalApplier {
     }
   }
 
-  private mutating func takeRow(_ bytes: UnsafeRawBufferPointer) throws {
+  private mutating func takeRow(_ bytes: UnsafeRawBufferPointer, until position: JournalPosition) throws {
     // The relation's number stands first in all three: others need not be decoded.
     guard bytes.count >= 5 else { throw SourceError(.malformedData, "A change of \(bytes.count) bytes.") }
     let relation = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: 1, as: UInt32.self))
@@ -140,12 +145,12 @@ struct JournalApplier {
     case .delete(let delete): gathered.take(try binding.event(delete, in: bytes))
     default: break
     }
-    bytesSinceSnapshot += bytes.count
+    gatheredBytes += bytes.count
     if gathered.count >= Self.rowsMax || gathered.byteCount >= Self.bytesMax {
       // Too large to become visible at once. Its position rises when all of it is there.
       isSplit = true
       noteCommit(transaction?.finalLSN ?? last)
-      try applyGathered()
+      try applyGathered(until: position)
     }
   }
 
@@ -167,41 +172,52 @@ struct JournalApplier {
   }
 
   /// Makes what is gathered visible; at a transaction's end.
-  private mutating func apply(at position: JournalPosition) throws {
-    try applyGathered()
+  ///
+  /// - known: a mark that is reached with it.
+  private mutating func apply(at position: JournalPosition, reaching known: Frontier.Mark? = nil) throws {
+    let mark = known ?? follower.log.frontier.mark
+    let lsn = max(lastEnd, known?.lsn ?? .unknown)
+    try applyGathered(until: position) { state in state.reach(position, lsn > .unknown ? lsn : nil, on: mark) }
     isSplit = false
-    follower.state.withLock { $0.position = max($0.position, position) }
     guard lastEnd > .unknown else { return }
-    let mark = follower.log.frontier.mark
-    let known = follower.collection.position
-    follower.collection.position = Position(
-      systemID: mark.systemIdentifier, appliedLSN: max(known.appliedLSN, lastEnd.rawValue), timeline: mark.timeline)
-    follower.applied(lastTime, mark)
+    follower.tellPosition()
+    follower.applied(lastTime, follower.log.frontier.mark)
     lastEnd = .unknown
   }
 
-  private mutating func applyGathered() throws {
+  /// - position: up to where the journal was read.
+  /// - note: what else becomes of the follower's state with it.
+  private mutating func applyGathered(
+    until position: JournalPosition, noting note: (inout CollectionFollower.State) -> Void = { _ in }
+  ) throws {
     guard !gathered.isEmpty else {
       first = nil
-      return
+      // The rows are those that they were, and the collection stands at one place as well as at the other.
+      return follower.state.withLock { note(&$0) }
     }
     var resolved = resolver.resolve(gathered)
     if !resolved.unknown.isEmpty {
       try fetch(resolved.unknown, wasEmptied: gathered.removesAll, &resolved)
     }
+    let (wasEmptied, first, last, bytes) = (gathered.removesAll, first ?? last, last, gatheredBytes)
     do throws(IndexError) {
-      try follower.collection.index.apply(resolved.changes, removingAllFirst: gathered.removesAll)
+      try follower.collection.index.apply(resolved.changes, removingAllFirst: wasEmptied) { [follower] in
+        follower.state.withLock { state in
+          if wasEmptied { state.ledger.reset(at: last) }
+          state.ledger.apply(resolved.deltas, first: first, last: last)
+          state.appliedBytes += bytes
+          state.touched = max(state.touched, position)
+          note(&state)
+        }
+      }
     } catch {
       // Memory may come back; everything else will not.
       guard error.code == .outOfMemory else { throw error }
+      // What replaced rows took does when the graph is mended, which is otherwise done when more has changed, and so never.
+      follower.collection.index.consolidate()
       throw Stall(reason: "there is no memory for the next rows: \(error.message)")
     }
-    let (wasEmptied, first, last) = (gathered.removesAll, first ?? last, last)
-    follower.state.withLock { state in
-      if wasEmptied { state.ledger.reset(at: last) }
-      state.ledger.apply(resolved.deltas, first: first, last: last)
-    }
-    gathered = ChangeGatherer()
+    (gathered, gatheredBytes) = (ChangeGatherer(), 0)
     self.first = nil
   }
 
@@ -211,10 +227,12 @@ struct JournalApplier {
     var resolved = ChangeResolver.Resolved()
     try fetch(ids, wasEmptied: false, &resolved)
     guard repairs else { return resolved.changes.map(\.id) }
-    try follower.collection.index.apply(resolved.changes)
-    bytesSinceSnapshot += resolved.changes.count
-    let applied = LSN(rawValue: follower.collection.position.appliedLSN)
-    follower.state.withLock { $0.ledger.reconcile(resolved.deltas, at: applied) }
+    try follower.collection.index.apply(resolved.changes) { [follower] in
+      follower.state.withLock { state in
+        state.appliedBytes += resolved.changes.count
+        state.ledger.reconcile(resolved.deltas, at: LSN(rawValue: state.applied.appliedLSN))
+      }
+    }
     return resolved.changes.map(\.id)
   }
 

@@ -87,6 +87,7 @@ final class PositionAsker: PositionSource, @unchecked Sendable {
     connection = asked
     let server = try isByTransactions ? ServerPosition.readTransactions(on: asked) : ServerPosition.read(on: asked)
     return Position(
-      systemID: server.systemIdentifier, appliedLSN: server.flushed.rawValue, timeline: server.timeline)
+      systemID: server.systemIdentifier, appliedLSN: server.flushed.rawValue,
+      timeline: isByTransactions ? server.timeline | Position.transactionsFlag : server.timeline)
   }
 }

@@ -27,8 +27,8 @@ final class StreamLog: Sendable {
     /// Which LSN is safe once the journal is durable up to a position; ascending.
     var pending: [(end: JournalPosition, lsn: LSN)] = []
     var durable = LSN.unknown
-    /// How often the stream began anew, with changes missing in between.
-    var epoch = 0
+    /// Where the stream of the last point began, if that stands in the journal still; else the journal's beginning.
+    var beginning: JournalPosition
 
     mutating func endTransaction() {
       begin = nil
@@ -47,6 +47,8 @@ final class StreamLog: Sendable {
     var position: JournalPosition
     var relations: [[UInt8]]
     var transactions: UInt64
+    /// Of the stream that is read.
+    var epoch: UInt64
     /// Whether everything before the position is known to be in what begins there.
     var continues = true
   }
@@ -55,7 +57,7 @@ final class StreamLog: Sendable {
   /// - Throws: ``SnapshotError``; ``ServerError`` (`journalUnusable`) for records that no program of this kind writes.
   init(_ journal: Journal) throws {
     self.journal = journal
-    var state = State()
+    var state = State(beginning: journal.oldestPosition)
     var transactions: UInt64 = 0
     var fault: String?
     var last = LSN.unknown
@@ -66,9 +68,16 @@ final class StreamLog: Sendable {
           fault = "a point at \(record.range.lowerBound.rawValue)"
           return false
         }
-        // One that opens a segment says again where the stream stood.
         state.point = point
-        last = max(last, point.lsn)
+        if point.continues {
+          // One that opens a segment says again where the stream stood.
+          last = max(last, point.lsn)
+        } else {
+          // The server may have been set back: nothing of what came before counts.
+          last = point.lsn
+          state.beginning = record.range.lowerBound
+          (state.relations, state.newRelations) = ([:], [:])
+        }
       case .message:
         do throws(SourceError) {
           switch body.byteCount > 0 ? body.unsafeLoad(fromByteOffset: 0, as: UInt8.self) : 0 {
@@ -127,8 +136,8 @@ final class StreamLog: Sendable {
     }
   }
 
-  /// Changes whenever the stream begins anew: what began to follow before has missed changes.
-  var epoch: Int { state.withLock { $0.epoch } }
+  /// Changes whenever the stream begins anew: what began to follow before has missed changes. 0: nothing was followed yet.
+  var epoch: UInt64 { state.withLock { $0.point?.epoch ?? 0 } }
 
   /// Up to where everything survives a crash.
   var durableLSN: LSN { state.withLock { $0.durable } }
@@ -137,7 +146,20 @@ final class StreamLog: Sendable {
   func mark() -> Mark {
     state.withLock { state in
       let mark = frontier.mark
-      return Mark(position: mark.end, relations: Array(state.relations.values), transactions: mark.transactions)
+      return Mark(
+        position: mark.end, relations: Array(state.relations.values), transactions: mark.transactions,
+        epoch: state.point?.epoch ?? 0)
+    }
+  }
+
+  /// Where a collection from disk begins to read that followed the stream of an epoch: where that stream began, as far as it is there.
+  /// - Returns: nil: another stream has begun since.
+  func mark(of epoch: UInt64) -> Mark? {
+    state.withLock { state in
+      guard state.point == nil || state.point?.epoch == epoch else { return nil }
+      return Mark(
+        position: max(state.beginning, journal.oldestPosition), relations: [], transactions: 0, epoch: epoch,
+        continues: false)
     }
   }
 }
@@ -146,21 +168,30 @@ final class StreamLog: Sendable {
 
 extension StreamLog {
   /// Notes that the stream stands at a point, where no transaction is coming in.
-  /// One that does not continue what came before begins another stream: what was told of relations is forgotten.
-  func reach(_ point: StreamPoint) throws(SnapshotError) {
+  /// One that does not continue what came before begins another stream, of the epoch that it names or of a new one: what was told of relations,
+  /// and what was durable, is forgotten.
+  func reach(_ reached: StreamPoint) throws(SnapshotError) {
+    var point = reached
+    if point.continues {
+      point.epoch = epoch
+    } else if point.epoch == 0 {
+      point.epoch = UInt64.random(in: 1...UInt64.max)
+    }
     let range = try journal.append(.point, point.encoded())
     state.withLock { state in
       state.point = point
       if !point.continues {
         (state.relations, state.newRelations) = ([:], [:])
-        state.epoch += 1
+        // A server that was set back has not got there: it would take the one for changes that it may forget.
+        (state.pending, state.durable) = ([], .unknown)
+        state.beginning = range.lowerBound
       }
       state.pending.append((range.upperBound, point.lsn))
     }
     frontier.advance { mark in
       mark.end = range.upperBound
       mark.lsn = point.lsn
-      mark.walEnd = max(mark.walEnd, point.lsn)
+      mark.walEnd = point.continues ? max(mark.walEnd, point.lsn) : point.lsn
       mark.systemIdentifier = point.systemIdentifier
       mark.timeline = point.timeline
     }

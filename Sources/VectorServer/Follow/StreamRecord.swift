@@ -2,9 +2,10 @@
 //
 //     1  message   one pgoutput message, byte for byte. A transaction is a B, its changes and a C. Where a segment begins stand the
 //                  relations that are known, so that a reader can begin at any segment.
-//     2  point     u64 system identifier, u64 LSN, u32 timeline, u8 1 if it continues what stands before it, u16 length and UTF-8 of the
-//                  database, the same of the slot; little-endian. If it continues, everything that was committed before the LSN stands
-//                  before it, or came with no change to a followed table. Otherwise whoever has not reached the LSN has missed changes.
+//     2  point     u64 system identifier, u64 LSN, u32 timeline, u64 epoch, u8 1 if it continues what stands before it, u16 length and UTF-8 of
+//                  the database, the same of the slot; little-endian. If it continues, everything that was committed before the LSN stands
+//                  before it, or came with no change to a followed table. Otherwise whoever has not reached the LSN has missed changes, and if the
+//                  epoch is another, whoever followed before has: the server may have been set back, so that its LSNs say nothing.
 //
 // May use: VectorSnapshot's journal, PostgresSource's LSN.
 
@@ -23,6 +24,8 @@ struct StreamPoint: Hashable, Sendable {
   var lsn: LSN
   /// Whether nothing is missing between what stands before and this.
   var continues = true
+  /// A random number, drawn whenever a stream begins that does not go on where another ended; 0: not drawn yet.
+  var epoch: UInt64
   var database: String
   /// Or ``outboxPrefix`` and the name of the outbox's reader: then the LSN is the id of a transaction, and everything below it stands before.
   var slot: String
@@ -38,6 +41,7 @@ struct StreamPoint: Hashable, Sendable {
     append(systemIdentifier)
     append(lsn.rawValue)
     append(timeline)
+    append(epoch)
     bytes.append(continues ? 1 : 0)
     for text in [database, slot] {
       let utf8 = Array(text.utf8.prefix(Int(UInt16.max)))
@@ -48,12 +52,14 @@ struct StreamPoint: Hashable, Sendable {
   }
 
   init(
-    systemIdentifier: UInt64, timeline: UInt32, lsn: LSN, continues: Bool = true, database: String, slot: String
+    systemIdentifier: UInt64, timeline: UInt32, lsn: LSN, continues: Bool = true, epoch: UInt64 = 0,
+    database: String, slot: String
   ) {
     self.systemIdentifier = systemIdentifier
     self.timeline = timeline
     self.lsn = lsn
     self.continues = continues
+    self.epoch = epoch
     self.database = database
     self.slot = slot
   }
@@ -73,11 +79,11 @@ struct StreamPoint: Hashable, Sendable {
       return bytes.extracting(offset..<(offset + Int(length))).withUnsafeBytes { String(validating: $0, as: UTF8.self) }
     }
     guard let systemIdentifier = take(UInt64.self), let lsn = take(UInt64.self), let timeline = take(UInt32.self),
-      let continues = take(UInt8.self), continues <= 1,
+      let epoch = take(UInt64.self), let continues = take(UInt8.self), continues <= 1,
       let database = takeText(), let slot = takeText(), offset == bytes.byteCount
     else { return nil }
     self.init(
       systemIdentifier: systemIdentifier, timeline: timeline, lsn: LSN(rawValue: lsn),
-      continues: continues == 1, database: database, slot: slot)
+      continues: continues == 1, epoch: epoch, database: database, slot: slot)
   }
 }
