@@ -20,11 +20,13 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0"),
     .package(url: "https://github.com/apple/swift-system.git", from: "1.8.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", from: "0.2.0"),
   ],
   targets: [
     // C: one instruction set a file, chosen once at run time.
     .target(name: "CVectorKernels"),
     .target(name: "CChecksum"),
+    .target(name: "CTimedPoll"),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
     .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
@@ -63,8 +65,9 @@ let package = Package(
     .executableTarget(
       name: "Bench",
       dependencies: [
-        "CVectorKernels", "VectorIndex", "VectorServer", "VectorWire",
+        "CChecksum", "CTimedPoll", "CVectorKernels", "VectorIndex", "VectorServer", "VectorWire", "PostgresSource",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
       ]),
@@ -90,6 +93,13 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
+      ]),
+    // A program's internals are tested like a library's: SwiftPM renames its main function where tests link it.
+    .testTarget(
+      name: "BenchTests",
+      dependencies: [
+        "Bench", "PostgresSource", "TestSupport", "VectorIndex", "VectorWire",
+        .product(name: "NIOCore", package: "swift-nio"),
       ]),
   ],
   swiftLanguageModes: [.v6],

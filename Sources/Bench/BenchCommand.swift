@@ -1,6 +1,6 @@
 // The program `bench`: measures the engine.
 //
-// May use: the index, the wire and the server; nothing imports it.
+// May use: the index, the wire and the server; nothing but its tests imports it.
 
 import ArgumentParser
 
@@ -11,5 +11,6 @@ struct BenchCommand: AsyncParsableCommand {
     abstract: "Measures the engine on your own data.",
     subcommands: [
       IndexCommand.self, InsertCommand.self, ChurnCommand.self, WireCommand.self, KernelsCommand.self,
+      PgvectorCommand.self, LoadCommand.self, ShadowCommand.self, ReportCommand.self,
     ])
 }

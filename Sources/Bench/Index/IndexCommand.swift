@@ -1,6 +1,6 @@
 // `bench index`: the index alone, in process, on a file of vectors: recall and speed over the effort or the recall that is asked for.
 //
-// May use: Sweep, Rounds, VectorIndex.
+// May use: Sweep, Rounds, IndexReport, VectorIndex.
 
 import ArgumentParser
 import Foundation
@@ -40,6 +40,7 @@ struct IndexCommand: ParsableCommand {
   @Option(help: "Threads that search; the build uses all cores.") var threads = 1
   @Option(help: "Threads that build; all cores if absent.") var buildThreads: Int?
   @Option(help: "Write the points to this file as JSON.") var json: String?
+  @Option(help: "Show the points on a page, written to this file, that a browser shows.") var html: String?
   @Flag(
     help:
       "Build once, print \"ready\", then sweep once for every line read from standard input: \"run THREADS\", or nothing."
@@ -92,6 +93,7 @@ struct IndexCommand: ParsableCommand {
       throw ValidationError("--ef must be a list of positive numbers, such as 16,64,256")
     }
     guard k > 0, threads > 0 else { throw ValidationError("--k and --threads must be positive") }
+    try ReportFiles(html: html).checkPage()
     var base = try VectorFile(path: base)
     var queries = try VectorFile(path: queries)
     guard queries.dimension == base.dimension else {
@@ -151,6 +153,10 @@ struct IndexCommand: ParsableCommand {
       }
     }
     try json.map { try points.writeJSON(to: $0) }
+    let circumstances = IndexReport.Circumstances(
+      base: self.base, rows: base.count, dimension: base.dimension, metric: metric.name, queries: queries.count, k: k,
+      connectivity: connectivity, constructionEffort: efConstruction, buildThreads: buildThreads)
+    try ReportFiles(html: html).writePage(IndexReport.of(points, circumstances))
   }
 
   private func numbers(_ list: String, _ option: String) throws -> [Float] {

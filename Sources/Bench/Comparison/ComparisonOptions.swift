@@ -1,0 +1,97 @@
+// What a comparison was asked for, checked.
+//
+// May use: PgvectorIndex, EngineEffort; VectorIndex and PostgresSource for their types.
+
+import PostgresSource
+import VectorIndex
+
+/// What can be measured.
+enum ComparisonPart: String, CaseIterable, Sendable {
+  case search, filtered, freshness, mixed
+}
+
+struct ComparisonOptions: Sendable {
+  /// As the user gave it: goes to libpq and to the engine's environment, and nowhere else.
+  var postgres: String
+  var connection: ConnectionOptions
+  /// A server that runs already; nil: the run starts its own.
+  var engine: (address: ServerAddress, collection: String)?
+  /// The engine's program; nil: the one beside this one.
+  var program: String?
+
+  var metric: Metric
+  var k: Int
+  var indexes: [PgvectorIndex]
+  var storages: [VectorStorage]
+  var efSearch: [Int]
+  var probes: [Int]
+  var ef: [Int]
+  var recallTargets: [Double]
+
+  var parts: Set<ComparisonPart>
+  var pace: Pace
+  var selectivities: [Double]
+  var filteredEfSearch: [Int]
+  var changes: Int
+  var writesPerSecond: [Double]
+  var mixedSeconds: Double
+
+  /// nil: what the largest graph needs, within a quarter of this machine's memory; but no less than the server's own.
+  var maintenanceBytes: Int?
+  /// nil: one less than there are processors, since the process that asks works too.
+  var maintenanceWorkers: Int?
+  var schema: String
+  var keeps: Bool
+  var seed: UInt64
+
+  /// The recall that freshness and mixed load are measured at.
+  static let workingRecall = 0.95
+
+  var engineEfforts: [EngineEffort] {
+    Set(ef.map { max($0, k) }).sorted().map { .ef($0) } + Set(recallTargets).sorted().map { .recallTarget($0) }
+  }
+}
+
+/// What of it can be done with the data, and in which order.
+struct ComparisonPlan: Sendable {
+  /// To be built and measured, lists decided.
+  var indexes: [PgvectorIndex] = []
+  /// What is left out and why, in sentences.
+  var notes: [String] = []
+
+  init(_ indexes: [PgvectorIndex], rows: Int, dimension: Int, column: VectorType) {
+    for index in indexes.map({ $0.resolved(rows: rows) }) {
+      if dimension > index.dimensionMax {
+        notes.append(
+          "\(index.id) was left out: pgvector indexes at most \(index.dimensionMax) dimensions in this way, and these are \(dimension)."
+        )
+      } else if case .halfvec(let m, let effort) = index, column == .halfvec {
+        let same = PgvectorIndex.hnsw(connectivity: m, constructionEffort: effort)
+        notes.append("\(index.id) was left out: the column holds halves already, so that it would be \(same.id).")
+      } else if !self.indexes.contains(index) {
+        self.indexes.append(index)
+      }
+    }
+  }
+
+  /// Bytes that the tables take on the server's disk, about: each index has a copy of the rows, and is not much smaller than they are.
+  func diskBytes(rows: Int, dimension: Int, column: VectorType) -> Int {
+    let table = rows * (dimension * (column == .vector ? 4 : 2) + 64)
+    return table + indexes.filter { $0 != .exact }.count * 2 * table
+  }
+
+  /// The most that a build takes in the server.
+  func graphBytes(rows: Int, dimension: Int) -> Int {
+    indexes.map { $0.graphBytes(rows: rows, dimension: dimension) }.max() ?? 0
+  }
+
+  /// What the builds get: in whole megabytes.
+  /// - server: the server's own setting.
+  /// - machine: this machine's memory, where the server is on it.
+  static func maintenanceBytes(asked: Int?, graph: Int, server: Int, machine: Int?) -> Int {
+    if let asked { return asked }
+    guard let machine else { return server }
+    let megabyte = 1 << 20
+    return max(server, min((graph + megabyte - 1) / megabyte * megabyte, machine / 4))
+  }
+}
