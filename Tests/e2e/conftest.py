@@ -12,6 +12,7 @@ import numpy as np
 import psycopg
 import pytest
 from engine import REPOSITORY, Engine, rebuild
+from faults import built_library
 from numpy.typing import NDArray
 from psycopg import sql
 
@@ -95,3 +96,10 @@ def sample_engine(sample_index: pathlib.Path) -> Iterator[Engine]:
 def outbox(request: pytest.FixtureRequest) -> bool:
     """Whether changes come by the outbox, and not by a slot: a test that asks is run for both."""
     return bool(request.param == "outbox")
+
+
+@pytest.fixture(scope="session")
+def fault_library() -> Iterator[pathlib.Path]:
+    """What is preloaded into an engine that is to come to an end at a certain call."""
+    with built_library() as library:
+        yield library

@@ -52,6 +52,10 @@ class Engine:
 
     data_directory: pathlib.Path
     command: tuple[str, ...] = ("serve",)
+    # Beside the environment of the tests.
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
+    # Whether it must answer before the block begins. One that is to be killed on its way there need not.
+    answers: bool = True
     port: int = dataclasses.field(init=False)
     process: "subprocess.Popen[bytes]" = dataclasses.field(init=False)
     _log: IO[bytes] = dataclasses.field(init=False)
@@ -67,9 +71,11 @@ class Engine:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._log,
+            env={**os.environ, **self.environment},
         )
         try:
-            self._wait_until_ready()
+            if self.answers:
+                self._wait_until_ready()
         except BaseException:
             self.__exit__(None, None, None)
             raise

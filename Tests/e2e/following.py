@@ -41,6 +41,8 @@ class Followed:
     options: tuple[str, ...] = ()
     # Whether changes come by the outbox, and not by a slot.
     outbox: bool = False
+    # Options of `serve` alone.
+    serving: tuple[str, ...] = ()
 
     @property
     def source(self) -> tuple[str, ...]:
@@ -52,11 +54,11 @@ class Followed:
         return (
             "serve",
             *("--postgres", self.url, "--table", self.table, "--metric", "cosine", "--collection", "docs"),
-            *("--slot", self.slot, *self.source, *self.options),
+            *("--slot", self.slot, *self.source, *self.options, *self.serving),
         )
 
-    def engine(self) -> Engine:
-        return Engine(self.directory, self.command)
+    def engine(self, environment: dict[str, str] | None = None, answers: bool = True) -> Engine:
+        return Engine(self.directory, self.command, environment or {}, answers)
 
     def prepare(self, *options: str) -> None:
         done = vizinho(
@@ -112,10 +114,13 @@ class Followed:
         """Until all that has committed by now is applied."""
         wanted = self.position()
         self.wait_until_served(engine)
-        until(
-            f"in step with {wanted}:\n{engine.log}",
-            lambda: lsn_number(str(self.statistics(engine)["applied_lsn"])) >= wanted,
-        )
+
+        def is_so() -> bool:
+            found = self.statistics(engine)
+            # One from disk may be there already, and not follow yet.
+            return lsn_number(str(found["applied_lsn"])) >= wanted and found["follow_state"] == "in step"
+
+        until(f"in step with {wanted}:\n{engine.log}", is_so)
 
     def position(self) -> int:
         """A place behind all that has committed by now: in the log, or among the ids of transactions."""

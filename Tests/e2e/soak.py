@@ -80,6 +80,9 @@ class Cluster:
         os.kill(int(row[0].split()[0]), signal.SIGKILL)
         time.sleep(0.5)
 
+    def stop(self) -> None:
+        self._run("stop")
+
     def destroy(self) -> None:
         self._run("destroy")
 
