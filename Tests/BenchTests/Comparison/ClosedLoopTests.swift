@@ -99,7 +99,8 @@ struct ClosedLoopTests {
     let none = try loop.answers(client, isGivenUp: { true })
     #expect(none.isEmpty)
     #expect(throws: Failure.self) {
-      try ClosedLoop(clients: 2, seconds: 0, queryCount: 10).answers({ MadeUpClient(record, failsAt: 7) }, isGivenUp: { false })
+      try ClosedLoop(clients: 2, seconds: 0, queryCount: 10).answers(
+        { MadeUpClient(record, failsAt: 7) }, isGivenUp: { false })
     }
   }
 
