@@ -3,13 +3,13 @@
 // nothing of it, and no privilege is needed, unlike for a tracer. faults.py builds it and speaks to it.
 //
 //   FAULTS_FOLDER  the data directory, as realpath gives it: only what lies in it counts
-//   FAULTS_RULE    a file with a line `CALL GLOB NUMBER ACTION`, read again at each call; empty or missing: nothing happens
+//   FAULTS_RULE    a file with a line `CALL GLOB NUMBER ACTION ID`, read again at each call; empty or missing: nothing happens
 //   FAULTS_LOG     a file that gets a line for each call, before it, and for what a call has made durable, after it
 //
 //   CALL    pwrite ftruncate fsync fdatasync rename unlink, of a file or folder whose path in the data directory matches
 //           GLOB (of a rename: the old name); `acknowledge`, of `socket`: a status message that tells Postgres of more that
 //           is durable; `receive`, of `socket`: 4 KiB or more that have come at once, as a table's rows do
-//   NUMBER  which of these calls since the rule was made
+//   NUMBER  which of these calls since the rule was made; ID makes another rule of one that is the same
 //   ACTION  before or after: SIGKILL there. torn: SIGKILL when half of a pwrite is done. hold: the calling thread waits
 //           before the call until there is another rule. error=ERRNO: the call fails, and so do all later ones
 //

@@ -80,10 +80,15 @@ class Faults:
         self.library = library
         self._rule = scratch / "rule"
         self._log = scratch / "log"
+        # Of the rule that holds; so that one that is the same as an earlier one counts its calls anew.
+        self._number = 0
+        # What the life had done when it was made: an earlier rule may have come into effect in the same life.
+        self._armed_at = 0
 
     def engine(self, rule: Rule | None = None) -> Engine:
         """A new life, in which the rule holds from the beginning. Does not wait for an answer if there is a rule."""
         self._log.unlink(missing_ok=True)
+        self._armed_at = 0
         self.disarm()
         if rule:
             self.arm(rule)
@@ -97,8 +102,10 @@ class Faults:
 
     def arm(self, rule: Rule) -> None:
         """From now on; calls that have been made do not count."""
+        self._number += 1
+        self._armed_at = len(self.calls())
         new = self._rule.with_suffix(".new")
-        new.write_text(f"{rule}\n")
+        new.write_text(f"{rule} {self._number}\n")
         new.replace(self._rule)
 
     def disarm(self) -> None:
@@ -115,7 +122,8 @@ class Faults:
         return calls
 
     def has_struck(self) -> bool:
-        return any(call.name == "struck" for call in self.calls())
+        """Whether the last rule has come into effect."""
+        return any(call.name == "struck" for call in self.calls()[self._armed_at :])
 
     def wait_until_struck(self, engine: Engine) -> None:
         """Until the rule has come into effect."""

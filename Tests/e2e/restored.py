@@ -60,6 +60,8 @@ class RestoredCluster(Cluster):
             f"primary_slot_name = '{slot}'",
             "hot_standby_feedback = on",
             "sync_replication_slots = on",
+            # Not the source's: as the primary it has no standby, and would wait for one with all that it sends.
+            "synchronized_standby_slots = ''",
         )
         self._signal("standby.signal")
         self.start_and_wait(primary=False)

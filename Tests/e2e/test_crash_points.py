@@ -196,6 +196,27 @@ def test_a_full_disk_under_the_journal(scenarios: Callable[[bool], Scenario]) ->
     assert scenario.engine.log.count("read and proved equal") == loads, "nothing is loaded again"
 
 
+def test_a_disk_that_does_not_confirm_the_journal(scenarios: Callable[[bool], Scenario]) -> None:
+    """What it may not have is never acknowledged, though it confirms later calls; the next start reads what it has."""
+    scenario = scenarios(False)
+    scenario.prepare("follow")
+    scenario.prove()
+    scenario.faults.arm(Rule("fdatasync", JOURNAL, 1, DISK_BROKEN))
+    scenario.change("UPDATE {} SET n = n + 1 WHERE id < 50")
+    scenario.faults.wait_until_struck(scenario.engine)
+    unconfirmed = scenario.last_change
+    scenario.disarm()
+    # The next change finds that the journal takes nothing any more.
+    scenario.change("UPDATE {} SET n = n + 1 WHERE id < 60")
+    until_said(scenario, "stalled", "could not be made durable", "start again")
+    assert scenario.acknowledged() <= unconfirmed
+    scenario.engine.end(by=signal.SIGKILL)
+    scenario.faults.lose_power()
+    scenario.begin()
+    scenario.prove()
+    assert "read and proved equal" not in scenario.engine.log, "nothing is loaded again"
+
+
 @pytest.mark.parametrize(
     "rule",
     [

@@ -118,6 +118,56 @@ def test_a_server_that_was_set_back(scenario: Scenario, copy: RestoredCluster, w
         other.end()
 
 
+def test_a_standby_that_has_all_takes_over(scenario: Scenario, cluster: Cluster, copy: RestoredCluster) -> None:
+    """Postgres keeps the slot up on a standby, from 17 on: nothing is loaded again."""
+    with scenario.followed.connect() as connection:
+        if connection.info.server_version < 170_000:
+            pytest.skip("a standby keeps no slots up before PostgreSQL 17")
+        connection.execute("SELECT pg_create_physical_replication_slot('standby', true)")
+        # What the standby does not have is not sent to anybody.
+        connection.execute("ALTER SYSTEM SET synchronized_standby_slots = 'standby'")
+        connection.execute("SELECT pg_reload_conf()")
+    try:
+        copy.take_backup()
+        copy.follow("standby")
+        scenario.prepare("follow")
+        scenario.prove()
+        with psycopg.connect(copy.url, autocommit=True) as connection:
+
+            def is_kept() -> bool:
+                scenario.follow()
+                row = connection.execute(
+                    "SELECT synced AND NOT temporary AND invalidation_reason IS NULL FROM pg_replication_slots"
+                    " WHERE slot_name = %s",
+                    (scenario.followed.slot,),
+                ).fetchone()
+                return row is not None and bool(row[0])
+
+            until("kept up on the standby", is_kept)
+        scenario.change("UPDATE {} SET n = n + 1 WHERE id < 100")
+        scenario.wait_until_applied()
+        scenario.engine.end(by=signal.SIGTERM)
+        cluster.kill()
+        copy.promote()
+        other = at(scenario, copy.url)
+        try:
+            other.change("UPDATE {} SET n = n + 7 WHERE id < 10")
+            other.begin()
+            other.prove()
+            other.follow()
+            other.prove()
+            assert "loaded anew" not in other.engine.log
+            assert "read and proved equal" not in other.engine.log, "nothing is loaded again"
+        finally:
+            other.end()
+    finally:
+        cluster.start()
+        with scenario.followed.connect() as connection:
+            connection.execute("ALTER SYSTEM RESET synchronized_standby_slots")
+            connection.execute("SELECT pg_reload_conf()")
+            connection.execute("SELECT pg_drop_replication_slot('standby')")
+
+
 def test_another_cluster(database: str, scenario: Scenario) -> None:
     """The right table, on the wrong server: nothing of it is taken, and what is kept stays searchable."""
     scenario.prepare("follow")
