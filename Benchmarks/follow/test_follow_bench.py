@@ -1,7 +1,7 @@
 """What the benchmark of following counts, without Postgres and without an engine."""
 
 import os
-import threading
+import time
 
 import pytest
 from processors import Moment, Used, busy_of, fields_of, reaped_of, scheduled, ticks_of
@@ -21,21 +21,19 @@ def test_times_are_read_from_what_the_system_says() -> None:
     assert busy_of("cpu  1 2 4 1000 2000 8 16 32 0 0") == pytest.approx(63 / ticks)
 
 
-def test_a_thread_that_works_is_told_from_one_that_does_not() -> None:
-    mine = {"me": os.getpid()}
-    ends = threading.Event()
-    idle = threading.Thread(target=ends.wait)
-    idle.start()
-    before = Moment(mine, {"whole": [os.getpid(), 2**22 + 1]}, {"parent": os.getpid()})
-    while (after := Moment(mine, {"whole": [os.getpid()]}, {"parent": os.getpid()})).since(before)["seconds"] < 0.3:
+def test_work_is_counted_for_who_did_it() -> None:
+    def moment() -> Moment:
+        # No process has the highest number.
+        return Moment({"me": os.getpid()}, {"whole": [os.getpid(), 2**22 + 1]}, {"parent": os.getpid()})
+
+    before = moment()
+    started = time.thread_time()
+    while time.thread_time() - started < 0.2:
         sum(range(10_000))
-    ends.set()
-    idle.join()
-    used = after.since(before)
-    ours = [one for label, one in used["used"].items() if label.startswith("me: ")]
-    assert max(busy for busy, _ in ours) > 0.05
-    assert used["used"]["whole"][0] == pytest.approx(sum(busy for busy, _ in ours), abs=0.2)
-    assert sum(busy > 0.005 for busy, _ in ours) == 1, "one thread has worked"
+    used = moment().since(before)
+    mine = sum(busy for label, (busy, _) in used["used"].items() if label.startswith("me: "))
+    assert 0.19 < mine < 0.4
+    assert 0.19 < used["used"]["whole"][0] < 0.4
 
 
 @pytest.mark.parametrize(

@@ -361,7 +361,7 @@ def test_what_cannot_be_compared_is_said(
     assert "secret" not in compare("host=127.0.0.1 port=1 dbname=x user=y password=secret", *source).stderr
     check_refused(compare(scratch, "--table", "nowhere"), "There is no table nowhere")
     tiny = make_table(scratch, base[:50])
-    check_refused(compare(scratch, "--table", tiny), "rows with a vector", "1000")
+    check_refused(compare(scratch, "--table", tiny), "50 rows with a vector", "1000")
     check_refused(compare(scratch, "--table", tiny, "--vector-column", "vector"), 'no column "vector"', '"embedding"')
     check_refused(compare(scratch, "--table", tiny, "--key-column", "number"), 'no column "number"')
     narrow = tmp_path / "narrow.npy"

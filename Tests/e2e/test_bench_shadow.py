@@ -4,17 +4,19 @@ import json
 import pathlib
 import subprocess
 import threading
+import urllib.parse
 
 import numpy as np
 import psycopg
 import pytest
 from benching import bench, report, settings
 from engine import Engine, rebuild
-from following import followed_table, vectors
+from following import followed_table, unique_name, vectors
 from numpy.typing import NDArray
 from pgvector import Vector
 from pgvector.psycopg import register_vector
 from pgvector_exact import ExactSearch, agreeing
+from psycopg import sql
 
 QUESTIONS = pathlib.Path(__file__).resolve().parents[2] / "data" / "debian-10k.query.npy"
 K = 10
@@ -225,6 +227,19 @@ def test_a_comparison_that_cannot_be_made_ends_with_2(
     assert done.returncode == 2, done.stderr
     for word in words:
         assert word in done.stderr
+
+
+def test_a_database_without_pgvector(sample_engine: Engine, database: str) -> None:
+    bare = unique_name("bare")
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(bare)))
+        try:
+            url = urllib.parse.urlsplit(database)._replace(path=f"/{bare}").geturl()
+            done = shadow(sample_engine, url, "--queries", str(QUESTIONS))
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(bare)))
+    assert done.returncode == 2
+    assert "CREATE EXTENSION vector" in done.stderr
 
 
 def test_queries_of_another_dimension(

@@ -79,13 +79,16 @@ final class ComparisonRun {
       report.settings += Method.settings(options, facts)
     }
     expect()
+    // An engine that is not there is better told before anything is loaded.
+    let adopted = try options.engine.map { try engine.adopt($0.address, $0.collection) }
+    if let adopted { try sink.add { $0.notes += adopted.notes } }
     let schema = try BenchSchema(
       access(stop), name: options.schema, columnType: data.columnType, dimension: data.base.dimension)
     do {
       // What a run that was killed has left.
       try BenchSchema.dropReplication(
         publication: names.publication, slot: names.slot, over: try schema.access.connect())
-      try measure(PgvectorSide(schema, data, options), engine)
+      try measure(PgvectorSide(schema, data, options), engine, adopted?.build)
     } catch {
       engine.end()
       remove(schema)
@@ -136,9 +139,10 @@ final class ComparisonRun {
 
   // MARK: Course
 
-  private func measure(_ pgvector: PgvectorSide, _ engine: EngineSide) throws {
+  /// - adopted: an engine that runs already.
+  private func measure(_ pgvector: PgvectorSide, _ engine: EngineSide, _ adopted: EngineBuild?) throws {
     try load(pgvector.schema)
-    let (storages, maintenance) = try build(pgvector, engine)
+    let (storages, maintenance) = try build(pgvector, engine, adopted)
     try sink.add { report in
       report.settings += pgvector.schema.settings.report(
         SettingsContext(
@@ -172,7 +176,7 @@ final class ComparisonRun {
   }
 
   private func build(
-    _ pgvector: PgvectorSide, _ engine: EngineSide
+    _ pgvector: PgvectorSide, _ engine: EngineSide, _ adopted: EngineBuild?
   ) throws -> (storages: [VectorStorage], maintenance: (bytes: Int, workers: Int)) {
     let schema = pgvector.schema
     let bytes = ComparisonPlan.maintenanceBytes(
@@ -192,13 +196,7 @@ final class ComparisonRun {
       let built = try engine.build(storage) { try sink.checkpoint() }
       try sink.add { $0.engines.append(built) }
     }
-    if let (address, collection) = options.engine {
-      let (found, notes) = try engine.adopt(address, collection)
-      try sink.add { report in
-        report.engines.append(found)
-        report.notes += notes
-      }
-    }
+    if let adopted { try sink.add { $0.engines.append(adopted) } }
     // What was written is on its way to the disk; it need not be on its way while searches are timed.
     schema.checkpoint()
     return (storages, (bytes, workers))

@@ -121,6 +121,7 @@ struct SourceOptions: ParsableArguments {
   /// - Throws: `ValidationError`, ``SourceError``, ``BenchError``: each a sentence.
   func read(_ options: ComparisonOptions, holdsOut: Bool) throws -> Dataset {
     var data = try rows(options.connection)
+    try data.checkRows()
     if let queries {
       data.queries = try VectorFile(path: queries)
       data.querySource = "file"
@@ -131,7 +132,7 @@ struct SourceOptions: ParsableArguments {
     } else {
       data.holdOut(queriesMax, seed: options.seed, takesOut: holdsOut)
     }
-    try data.check(k: options.k)
+    try data.checkQueries()
     data.limitQueries(to: queriesMax, metric: options.metric)
     guard data.queries.count > 0 else { throw BenchError(.unfitData, "None of the queries can be asked.") }
     return data

@@ -27,8 +27,8 @@ struct Dataset: Sendable {
   /// Fewer rows are over before anything can be told.
   static let rowsMin = 1_000
 
-  /// - Throws: ``BenchError`` with `unfitData`: too few rows, no questions, dimensions that differ or are too many.
-  func check(k: Int) throws(BenchError) {
+  /// - Throws: ``BenchError`` with `unfitData`: too few rows, or too many dimensions.
+  func checkRows() throws(BenchError) {
     guard base.count >= Self.rowsMin else {
       throw BenchError(
         .unfitData,
@@ -41,6 +41,10 @@ struct Dataset: Sendable {
         "The vectors of \(source) have \(base.dimension) dimensions; the engine takes \(HNSWConfiguration.dimensionRange.lowerBound) to "
           + "\(HNSWConfiguration.dimensionRange.upperBound).")
     }
+  }
+
+  /// - Throws: ``BenchError`` with `unfitData`: no questions, or of other dimensions.
+  func checkQueries() throws(BenchError) {
     guard queries.dimension == base.dimension else {
       throw BenchError(
         .unfitData,

@@ -94,13 +94,17 @@ struct DatasetTests {
   }
 
   @Test func whatCannotBeMeasuredIsSaidInASentence() {
-    #expect(throws: Never.self) { try Self.data(1_000, 5).check(k: 10) }
+    func check(_ data: Dataset) throws(BenchError) {
+      try data.checkRows()
+      try data.checkQueries()
+    }
+    #expect(throws: Never.self) { try check(Self.data(1_000, 5)) }
     let refusals: [(Dataset, String)] = [
       (Self.data(999, 5), "999 rows"), (Self.data(1_000, 0), "no queries"),
       (Self.data(1_000, 5, queryDimension: 3), "3 dimensions"), (Self.data(1_000, 5, dimension: 4_097), "4097"),
     ]
     for (data, words) in refusals {
-      let error = #expect(throws: BenchError.self) { try data.check(k: 10) }
+      let error = #expect(throws: BenchError.self) { try check(data) }
       #expect(error?.code == .unfitData && error?.message.contains(words) == true, "\(words)")
     }
   }

@@ -86,6 +86,21 @@ struct VerdictTests {
     )
   }
 
+  @Test func freshnessIsComparedOverEqualSpans() {
+    var report = SampleReports.comparison
+    func result(_ engine: Int, _ milliseconds: Double, _ span: String) -> FreshnessResult {
+      var result = report.freshness[engine]
+      (result.p50Milliseconds, result.span) = (milliseconds, span)
+      return result
+    }
+    report.freshness = [
+      result(0, 2, "all"), result(0, 0.1, "insert"), result(0, 1.9, "search"), result(1, 1, "all"),
+      result(1, 0.9, "insert"),
+    ]
+    let wins = Verdict(report).pgvectorWins.filter { $0.hasPrefix("A change is found sooner") }
+    #expect(wins.count == 1 && wins[0].contains("1 ms (all)") && wins[0].contains("2 ms (all)"))
+  }
+
   @Test func oneSideAloneIsNoComparison() {
     var report = SampleReports.comparison
     report.engines.removeAll { $0.family == .pgvector }

@@ -164,18 +164,22 @@ struct Verdict: Sendable, Equatable {
       }
   }
 
+  /// Of equal spans where both sides have some: one of only the INSERT, say, is no longer than one that has the search in it.
   private func freshness(_ report: BenchReport) -> [String] {
-    func best(_ family: EngineFamily) -> FreshnessResult? {
-      report.freshness.filter { families[$0.engine] == family }.min { $0.p50Milliseconds < $1.p50Milliseconds }
+    let spans = ReportTables.unique(report.freshness.map(\.span)).map { span in
+      report.freshness.filter { $0.span == span }
     }
-    guard let ours = best(.vizinho), let theirs = best(.pgvector), theirs.p50Milliseconds < ours.p50Milliseconds else {
-      return []
+    let shared = spans.filter { Set($0.compactMap { families[$0.engine] }).count == 2 }
+    return (shared.isEmpty ? [report.freshness] : shared).compactMap { results in
+      func best(_ family: EngineFamily) -> FreshnessResult? {
+        results.filter { families[$0.engine] == family }.min { $0.p50Milliseconds < $1.p50Milliseconds }
+      }
+      guard let ours = best(.vizinho), let theirs = best(.pgvector), theirs.p50Milliseconds < ours.p50Milliseconds
+      else { return nil }
+      return """
+        A change is found sooner by pgvector: \(theirs.engine) \(Figure.number(theirs.p50Milliseconds)) ms \
+        (\(theirs.span)), \(ours.engine) \(Figure.number(ours.p50Milliseconds)) ms (\(ours.span)).
+        """
     }
-    return [
-      """
-      A change is found sooner by pgvector: \(theirs.engine) \(Figure.number(theirs.p50Milliseconds)) ms \
-      (\(theirs.span)), \(ours.engine) \(Figure.number(ours.p50Milliseconds)) ms (\(ours.span)).
-      """
-    ]
   }
 }
