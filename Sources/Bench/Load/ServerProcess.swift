@@ -3,7 +3,7 @@
 // A TCP socket does not tell. But /proc/net/tcp lists both ends of a connection within one machine with their inodes, and a process's open
 // files are links to theirs.
 //
-// May use: EngineConnection; Foundation, for files.
+// May use: EngineConnection, SystemFile; Foundation, for files.
 
 import Foundation
 
@@ -30,9 +30,8 @@ struct ServerProcess: Sendable, Equatable {
   static func answering(_ connection: EngineConnection) -> ServerProcess? {
     guard let ends = connection.ends, ends.isOneMachine else { return nil }
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-      guard let bytes = FileManager.default.contents(atPath: table),
-        let inode = Self.inode(
-          inTable: String(decoding: bytes, as: UTF8.self), localPort: ends.remotePort, remotePort: ends.localPort),
+      guard let text = SystemFile.text(table),
+        let inode = Self.inode(inTable: text, localPort: ends.remotePort, remotePort: ends.localPort),
         let id = Self.owner(ofInode: inode)
       else { continue }
       return ServerProcess(id: id, name: name(of: id) ?? "?")
@@ -70,9 +69,7 @@ struct ServerProcess: Sendable, Equatable {
   }
 
   private static func name(of id: Int32) -> String? {
-    FileManager.default.contents(atPath: "/proc/\(id)/comm").map {
-      String(decoding: $0, as: UTF8.self).trimmingCharacters(in: .newlines)
-    }
+    SystemFile.text("/proc/\(id)/comm")?.trimmingCharacters(in: .newlines)
   }
 }
 

@@ -1,6 +1,6 @@
 // What a reader of a figure must know of the machine that it was measured on.
 //
-// May use: Foundation, for files and the date.
+// May use: SystemFile; Foundation, for files and the date.
 
 import Foundation
 
@@ -53,8 +53,7 @@ struct Machine: Codable {
   }
 
   private static func lines(_ path: String) -> [Substring] {
-    guard let bytes = FileManager.default.contents(atPath: path) else { return [] }
-    return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+    SystemFile.text(path)?.split(separator: "\n") ?? []
   }
 }
 

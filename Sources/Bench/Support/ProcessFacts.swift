@@ -1,6 +1,6 @@
 // What Linux tells of running processes: names, parents, memory.
 //
-// May use: /proc.
+// May use: SystemFile.
 
 import Foundation
 
@@ -17,7 +17,7 @@ enum ProcessFacts {
 
   /// nil: there is no such process, or nobody may look.
   static func memory(of process: Int32) -> Memory? {
-    guard let status = text("/proc/\(process)/status") else { return nil }
+    guard let status = SystemFile.text("/proc/\(process)/status") else { return nil }
     return memory(status: status)
   }
 
@@ -37,7 +37,9 @@ enum ProcessFacts {
     var parent: Int32
   }
 
-  static func status(of process: Int32) -> Status? { text("/proc/\(process)/stat").flatMap { status(stat: $0) } }
+  static func status(of process: Int32) -> Status? {
+    SystemFile.text("/proc/\(process)/stat").flatMap { status(stat: $0) }
+  }
 
   static func status(stat: String) -> Status? {
     // The name is in parentheses and may have some itself.
@@ -52,14 +54,5 @@ enum ProcessFacts {
   static func children(of process: Int32) -> [Int32] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
     return names.compactMap { Int32($0) }.filter { status(of: $0)?.parent == process }
-  }
-
-  private static func text(_ path: String) -> String? {
-    // Not by FileManager, which asks for the size first: files of /proc have none.
-    guard let file = fopen(path, "r") else { return nil }
-    defer { fclose(file) }
-    var bytes = [UInt8](repeating: 0, count: 16 << 10)
-    let count = fread(&bytes, 1, bytes.count, file)
-    return count > 0 ? String(decoding: bytes[..<count], as: UTF8.self) : nil
   }
 }

@@ -98,7 +98,7 @@ struct VerdictTests {
       result(1, 0.9, "insert"),
     ]
     let wins = Verdict(report).pgvectorWins.filter { $0.hasPrefix("A change is found sooner") }
-    #expect(wins.count == 1 && wins[0].contains("1 ms (all)") && wins[0].contains("2 ms (all)"))
+    #expect(wins.count == 1 && wins[0].contains("1.00 ms (all)") && wins[0].contains("2.00 ms (all)"))
   }
 
   @Test func oneSideAloneIsNoComparison() {
