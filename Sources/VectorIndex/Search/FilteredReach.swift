@@ -35,28 +35,33 @@ struct FilteredReach {
 struct RefusedNodes: ~Copyable {
   /// `[max]`, as they came. When it is full, what is nearer than the results by then is not known to the last, and the oldest, which lie
   /// farthest as a rule, make room.
-  private let candidates: UnsafeMutablePointer<UInt64>
+  private var candidates: UnsafeMutablePointer<UInt64>?
   private var total = 0
   var reach: Float = 1
 
   static let max = 16_384
 
-  init() { candidates = .allocate(capacity: Self.max) }
+  deinit { candidates?.deallocate() }
 
-  deinit { candidates.deallocate() }
+  /// Makes room; only searches with a filter need any. Allocates once.
+  mutating func reserve() {
+    if candidates == nil { candidates = .allocate(capacity: Self.max) }
+  }
 
   mutating func reset() {
     total = 0
     reach = 1
   }
 
+  /// There is room: ``reserve()`` was called.
   @inline(__always)
   mutating func append(_ candidate: UInt64) {
-    candidates[total & (Self.max &- 1)] = candidate
+    candidates.unsafelyUnwrapped[total & (Self.max &- 1)] = candidate
     total &+= 1
   }
 
   func count(below bound: UInt64) -> Int {
+    guard let candidates else { return 0 }
     var count = 0
     for i in 0..<min(total, Self.max) { count &+= candidates[i] < bound ? 1 : 0 }
     return count

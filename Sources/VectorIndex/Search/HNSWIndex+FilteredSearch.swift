@@ -90,6 +90,7 @@ extension HNSWIndex {
       distancesUsual: isToEnd ? .max : Int(min(search.scanCost, Self.walkExcessMax * walkCost)),
       distancesMax: isToEnd ? .max : Int(search.scanCost),
       reach: options.reach == nil ? target.flatMap { filteredReach(target: $0, live: costs.live) } : nil)
+    scratch.refused.reserve()
     walk(rule, admitting: admission, fresh: admission, absent: nil, &scratch)
     search.isWalkAbandoned = scratch.isAbandoned
     search.plan = .walkThenScan

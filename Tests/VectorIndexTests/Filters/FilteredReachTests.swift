@@ -9,6 +9,8 @@ import Testing
   @Test(arguments: testSeeds) func refusedNodesAreCountedUpToADistance(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     var refused = RefusedNodes()
+    #expect(refused.count(below: Candidate.none) == 0)
+    refused.reserve()
     for count in [0, 1, 100, RefusedNodes.max, RefusedNodes.max + 1, 3 * RefusedNodes.max + 17] {
       refused.reset()
       #expect(refused.count(below: Candidate.none) == 0)
