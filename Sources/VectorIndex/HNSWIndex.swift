@@ -116,6 +116,7 @@ public final class HNSWIndex: @unchecked Sendable {
     attributes =
       configuration.attributes.isEmpty
       ? nil : try AttributeStore(schema: configuration.attributes, slots: store.memory, pins: store.pins)
+    store.blocks = attributes?.blocks
     payload =
       configuration.payload.isEmpty
       ? nil : try PayloadStore(columns: configuration.payload.count, codec: payloadCodec, slots: store.memory)

@@ -5,7 +5,7 @@ import Testing
 @testable import VectorIndex
 
 extension HNSWIndex {
-  /// Checks degrees, edges, layers, ids and reachability; reports each violation to the running test.
+  /// Checks degrees, edges, layers, ids, blocks and reachability; reports each violation to the running test.
   func checkInvariants(sourceLocation: SourceLocation = #_sourceLocation) {
     var live = 0
     var topLayer = -1
@@ -30,11 +30,23 @@ extension HNSWIndex {
         }
       }
     }
+    checkBlocks(sourceLocation)
     #expect(live == count && store.table.count == live, sourceLocation: sourceLocation)
     #expect(unreachableSlots().isEmpty, "every live row can be reached", sourceLocation: sourceLocation)
     if live > 0, statistics().retiredRows == 0 {
       #expect(
         graph.entryPoint()?.layer == topLayer, "the entry point is on the top layer", sourceLocation: sourceLocation)
+    }
+  }
+
+  /// Blocks of slots are known as whole exactly where they are.
+  private func checkBlocks(_ sourceLocation: SourceLocation) {
+    guard let blocks = store.blocks else { return }
+    let version = store.pins.current
+    for block in 0..<(store.slotsUsed.load(ordering: .relaxed) / BlockNotes.slots) {
+      let slots = (block * BlockNotes.slots)..<((block + 1) * BlockNotes.slots)
+      let isWhole = slots.allSatisfy { store.isVisible(UInt32($0), at: version) }
+      #expect(blocks.isWhole(block, at: version) == isWhole, "block \(block)", sourceLocation: sourceLocation)
     }
   }
 }

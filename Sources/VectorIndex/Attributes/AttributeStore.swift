@@ -1,13 +1,13 @@
 // The attributes of the rows: columns by *attribute row*, and for each slot the attribute row that it has.
 //
 //     bindings  [slot]            u32, atomic: the slot's attribute row; 0 = the row of NULLs
-//     blocks    [slot / 64]       u32, atomic: the attribute row of the block's first slot, where those of the others follow; else 0
+//     blocks    [slot / 64]       see BlockNotes.swift
 //     columns   [attribute row]   see AttributeCells.swift
 //
 // An update writes a new attribute row and swaps the slot's binding: a reader that loads the binding once sees one row or the
 // other, whole. Old attribute rows are used again when no pin is older, as slots are. (docs/decisions/0013-attributes.md)
 //
-// May use: AttributeCells, SlotMemory, ReaderPins, DeferredFrees.
+// May use: AttributeCells, SlotMemory, BlockNotes, ReaderPins, DeferredFrees.
 
 import Synchronization
 
@@ -21,6 +21,7 @@ final class AttributeStore: @unchecked Sendable {
   let bindings: UnsafeMutablePointer<Atomic<UInt32>>
   private let bindingMemory: ReservedMemory
   private let blockMemory: ReservedMemory
+  let blocks: BlockNotes
   private let rows: SlotMemory
   private let pins: ReaderPins
   private var frees: DeferredFrees
@@ -34,7 +35,7 @@ final class AttributeStore: @unchecked Sendable {
   private var announced: Set<UInt32> = []
 
   static let rowOfNulls: UInt32 = 0
-  static let blockSlots = 64
+  static let blockSlots = BlockNotes.slots
 
   /// - Precondition: `slots` has no slot yet.
   init(schema: AttributeSchema, slots: SlotMemory, pins: ReaderPins) throws(IndexError) {
@@ -43,7 +44,8 @@ final class AttributeStore: @unchecked Sendable {
     frees = DeferredFrees(pins: pins)
     bindingMemory = try slots.makeArray(slotBytes: 4)
     bindings = bindingMemory.base.bindMemory(to: Atomic<UInt32>.self, capacity: slots.slotsMax)
-    blockMemory = try slots.makeArray(slotBytes: 1)
+    blockMemory = try slots.makeArray(slotBytes: BlockNotes.slotBytes)
+    blocks = BlockNotes(at: blockMemory.base)
     // Replaced rows wait for readers: some more rows than slots.
     rows = SlotMemory(slotsMax: slots.slotsMax + slots.slotsMax / 8 + Self.blockSlots, budget: slots.budget)
     var columns: [AttributeCells] = []
@@ -66,13 +68,7 @@ final class AttributeStore: @unchecked Sendable {
   ///
   /// A reader that takes this for true an instant after an update sees the row that was replaced, which is whole until it leaves.
   @inline(__always)
-  func firstRow(ofBlock block: Int) -> UInt32 { blockCell(block)[0].load(ordering: .acquiring) }
-
-  /// A cache line a block, of the block's own 64 bytes.
-  @inline(__always)
-  private func blockCell(_ block: Int) -> UnsafeMutablePointer<Atomic<UInt32>> {
-    (blockMemory.base + block * Self.blockSlots).assumingMemoryBound(to: Atomic<UInt32>.self)
-  }
+  func firstRow(ofBlock block: Int) -> UInt32 { blocks.firstRow(block)[0].load(ordering: .acquiring) }
 
   /// The values of a slot's row. For whoever is pinned and may see the slot, or changes rows.
   func values(of slot: UInt32) -> [AttributeValue] { values(inRow: row(of: slot)) }
@@ -149,7 +145,7 @@ extension AttributeStore {
   /// Binds a slot to a row whose values lead to it.
   private func settle(_ slot: UInt32, _ row: UInt32, isLast: Bool) {
     // Before the binding: whoever sees the block as it was finds the row that the slot had.
-    let cell = blockCell(Int(slot) / Self.blockSlots)
+    let cell = blocks.firstRow(Int(slot) / Self.blockSlots)
     let lane = slot % UInt32(Self.blockSlots)
     if lane == 0, isLast {
       cell[0].store(row, ordering: .releasing)
@@ -260,7 +256,7 @@ extension AttributeStore {
       bindings[slot].store(UInt32(slot) + 1, ordering: .releasing)
     }
     for block in 0..<((isLive.count + Self.blockSlots - 1) / Self.blockSlots) {
-      blockCell(block)[0].store(UInt32(block * Self.blockSlots) + 1, ordering: .releasing)
+      blocks.firstRow(block)[0].store(UInt32(block * Self.blockSlots) + 1, ordering: .releasing)
     }
     // As free slots are: the lowest first, so that slots keep the rows that follow each other.
     freeRows = isLive.indices.reversed().filter { !isLive[$0] }.map { UInt32($0) + 1 }

@@ -92,7 +92,7 @@ extension HNSWIndex {
       var active = word == words - 1 && used % 64 != 0 ? (1 << UInt64(used % 64)) - 1 : UInt64.max
       // Cells of rows that nobody may see can be changing; what is read of them is taken away below, and only what they point
       // at must not be followed.
-      if program.followsHeap { active = visible(active, first: first, version: version) }
+      if program.followsHeap { active = visible(active, first: first, version: version, attributes.blocks) }
       var matching: UInt64 = 0
       if active != 0 {
         let firstRow = attributes.firstRow(ofBlock: word)
@@ -105,7 +105,7 @@ extension HNSWIndex {
           rows: scratch.rows, firstRow: firstRow, active: active,
           cellBuffer: scratch.cellBuffer, byteBuffer: scratch.byteBuffer)
         matching = program.matches(block, scratch.words, stack: scratch.stack)
-        if !program.followsHeap { matching = visible(matching, first: first, version: version) }
+        if !program.followsHeap { matching = visible(matching, first: first, version: version, attributes.blocks) }
       }
       scratch.mask[word] = matching
       count += matching.nonzeroBitCount
@@ -123,7 +123,7 @@ extension HNSWIndex {
     var count = 0
     for word in 0..<words {
       let active = word == words - 1 && used % 64 != 0 ? (1 << UInt64(used % 64)) - 1 : UInt64.max
-      scratch.mask[word] = isTrue ? visible(active, first: UInt32(word * 64), version: version) : 0
+      scratch.mask[word] = isTrue ? visible(active, first: UInt32(word * 64), version: version, nil) : 0
       count += scratch.mask[word].nonzeroBitCount
     }
     return MatchSet(count: count, form: .mask(SlotMask(words: scratch.mask, slots: used)))
@@ -131,7 +131,8 @@ extension HNSWIndex {
 
   /// Those of some slots of a block that can be seen at `version`.
   @inline(__always)
-  private func visible(_ mask: UInt64, first: UInt32, version: UInt64) -> UInt64 {
+  private func visible(_ mask: UInt64, first: UInt32, version: UInt64, _ blocks: BlockNotes?) -> UInt64 {
+    if let blocks, blocks.isWhole(Int(first) / BlockNotes.slots, at: version) { return mask }
     var result: UInt64 = 0
     var left = mask
     while left != 0 {

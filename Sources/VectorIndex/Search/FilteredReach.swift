@@ -21,13 +21,21 @@ struct FilteredReach {
   }
 
   /// Reads the reach anew, for the rank that the last wanted row has among all rows.
-  /// - Complexity: one step for each node that was refused, up to ``RefusedNodes/max``; once for each time that the walk would end.
+  /// - Complexity: two steps for each node that was refused, up to ``RefusedNodes/max``; once for each time that the walk would end.
   @inline(never)
   private func grows(to candidate: UInt64, _ rule: StopRule, _ scratch: inout SearchScratch) -> Bool {
-    let last = scratch.nearest.distance(at: rule.rank &- 1)
-    let rank = rule.rank + scratch.refused.count(below: Candidate.pack(last, 0))
-    scratch.refused.reach = max(scratch.refused.reach, curve.pointee.reach(target: target, results: rank))
+    let rank = rankAmongAll(rule.rank, scratch)
+    // A reach is measured by the recall of all up to a rank, of which the last are missed most. Where those that match are the last, as
+    // when filter and query disagree, nothing makes up for it.
+    let isLate = rank > 2 * rule.rank && 4 * rankAmongAll((rule.rank + 1) / 2, scratch) > 3 * rank
+    let recall = isLate ? min(1 - (1 - target) / 2, RecallCurve.targetRange.upperBound) : target
+    scratch.refused.reach = max(scratch.refused.reach, curve.pointee.reach(target: recall, results: rank))
     return Candidate.distance(candidate) < rule.bound(scratch.nearest, reach: scratch.refused.reach)
+  }
+
+  /// Which of all rows met so far the `n`-th that matches is.
+  private func rankAmongAll(_ n: Int, _ scratch: borrowing SearchScratch) -> Int {
+    n + scratch.refused.count(below: Candidate.pack(scratch.nearest.distance(at: n - 1), 0))
   }
 }
 

@@ -7,7 +7,7 @@
 // Where vectors are rotated, both planes are of rotated ones: what comes in is turned, what goes out is turned back, and whatever
 // goes from row to row in between is not.
 //
-// May use: SlotMemory, RowPlane, Rotation, RecordIDColumn, RecordTable, ReaderPins.
+// May use: SlotMemory, BlockNotes, RowPlane, Rotation, RecordIDColumn, RecordTable, ReaderPins.
 
 internal import CVectorKernels
 import Glibc
@@ -55,6 +55,8 @@ final class VectorStore: @unchecked Sendable {
 
   private let lifetimeMemory: ReservedMemory
   private let lifetimes: Lifetime
+  /// Where passes over all rows look first; nil: there are none such. Set before the index is shared.
+  var blocks: BlockNotes?
   /// `[width]`, the writer's: a vector with its padding, and what became of it.
   private let padded: UnsafeMutablePointer<Float>
   private let decoded: UnsafeMutablePointer<Float>
@@ -154,10 +156,20 @@ extension VectorStore {
   /// The row is there from version `version` on, as soon as that is published. The caller counts it.
   func bear(_ slot: UInt32, at version: UInt64) {
     lifetimes[2 * Int(slot)].store(version, ordering: .releasing)
+    noteBirth(slot, at: version)
+  }
+
+  private func noteBirth(_ slot: UInt32, at version: UInt64) {
+    guard let blocks, blocks.gain(slot) else { return }
+    let block = Int(slot) / BlockNotes.slots
+    let first = UInt32(block * BlockNotes.slots)
+    guard (first..<(first + UInt32(BlockNotes.slots))).allSatisfy({ isVisible($0, at: version) }) else { return }
+    blocks.setWhole(block, since: version)
   }
 
   /// The row is gone from version `version` on, as soon as that is published. The caller counts it.
   func retire(_ slot: UInt32, at version: UInt64) {
+    blocks?.lose(slot, wasBorn: !isStaged(slot))
     lifetimes[2 * Int(slot) + 1].store(version, ordering: .releasing)
   }
 
@@ -326,6 +338,7 @@ extension VectorStore {
     try ids.set(slot, to: id)
     lifetimes[2 * Int(slot)].store(1, ordering: .releasing)
     lifetimes[2 * Int(slot) + 1].store(Self.never, ordering: .releasing)
+    noteBirth(slot, at: 1)
     liveCount.add(1, ordering: .relaxed)
     table.set(id, to: slot)
     return true
