@@ -19,6 +19,20 @@ struct ArrivalScheduleTests {
     #expect(abs(late[3_000_000] - 1_000_000_000_000_000) <= 1)
   }
 
+  @Test func ratesThatAreNextToNothingDoNoHarm() {
+    #expect(times(3, rate: 1e-11, .even) == [0, 4_000_000_000_000_000_000, 4_000_000_000_000_000_000])
+    let late = times(50, rate: 1e-11, .poisson)
+    #expect(late == late.sorted() && late.last == 4_000_000_000_000_000_000)
+  }
+
+  @Test(arguments: ["1e-11", "0", "-1", "nan", "inf", "1e8", "100,0.0009", "x"])
+  func ratesThatAreNoneAreNamed(rate: String) throws {
+    let known = ["--collection", "docs", "--queries", "q.npy"]
+    #expect(throws: Never.self) { try LoadCommand.parse(known + ["--rate", "0.001,10000000"]) }
+    let error = #expect(throws: (any Error).self) { try LoadCommand.parse(known + ["--rate=\(rate)"]) }
+    #expect(LoadCommand.message(for: try #require(error)).contains("--rate: "))
+  }
+
   @Test func threadsShareAnEvenRate() {
     let all = times(12, rate: 700, .even)
     let shared = (0..<3).flatMap { times(4, rate: 700, .even, thread: $0, threads: 3) }.sorted()

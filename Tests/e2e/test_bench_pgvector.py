@@ -152,6 +152,9 @@ def test_everything_on_a_file(scratch: str, files: tuple[pathlib.Path, pathlib.P
     told = settings(found)
     assert told["Postgres", "shared_buffers"]
     assert told["Postgres", "pgvector"]
+    assert told["Postgres", "TLS of the connections"]
+    assert told["Postgres", "hnsw.max_scan_tuples"]
+    assert any("shared_buffers (" in sentence for sentence in found["method"])
     assert told["this run", "clients"] == "1, 2"
     assert told["this run", "rounds"] == "2"
     assert len(found["method"]) > 8
@@ -295,6 +298,7 @@ def test_a_running_engine_is_asked_as_it_is(
         # What would write to the user's table, or ask for a column that it has not, is left out and said.
         assert (found["filtered"], found["freshness"], found["mixed"]) == ([], [], [])
         assert sum("not measured" in note for note in found["notes"]) == 2
+        assert sum("measured on no index: freshness, mixed load" in note for note in found["notes"]) == 1
     assert any("taken out of each answer" in note for note in found["notes"])
     assert sample_engine.process.poll() is None
     assert left_behind(sample_database) == []

@@ -29,10 +29,11 @@ struct ClosedLoop: Sendable {
     var qps: Double { seconds > 0 ? Double(answered) / seconds : 0 }
   }
 
-  /// Lets the clients connect, ask some questions that do not count, and then, all at once, ask until the time is over.
+  /// Lets the clients connect, ask questions that do not count, and then, all at once, ask until the time is over.
   ///
+  /// - isGivenUp: asked ten times a second; then the clients end early, and the outcome is that of a shorter time.
   /// - Throws: what a client throws while it connects. An error of a question is counted; after it the client goes on with a new connection.
-  func run(_ make: @escaping ClientMaker) throws -> Outcome {
+  func run(_ make: @escaping ClientMaker, isGivenUp: @escaping @Sendable () -> Bool) throws -> Outcome {
     let (ready, done, told) = (Gate(clients), Gate(clients), Gate(clients))
     let processes = Shared<Set<Int32>>([])
     let total = Shared(Outcome())
@@ -40,13 +41,12 @@ struct ClosedLoop: Sendable {
     WorkerThreads.run(count: clients) { number in
       do {
         var client = try make()
-        // A connection's first questions load what the others find loaded.
-        for i in 0..<Self.warmQuestions { _ = try? client.search((number + i * clients) % queryCount) }
+        warm(&client, number, make, isGivenUp)
         if let process = client.engineProcessID { processes.withLock { _ = $0.insert(process) } }
         let tells = ready.enter()
         guard !ready.isBroken else { return }
         let before = tells ? Self.processorSeconds(of: processes) : nil
-        var outcome = loop(&client, number, make)
+        var outcome = loop(&client, number, make, isGivenUp)
         // Connections stay until the processor time of those who served them has been read.
         done.enter()
         if let before, let after = Self.processorSeconds(of: processes) { outcome.engineSeconds = after - before }
@@ -66,7 +66,28 @@ struct ClosedLoop: Sendable {
     }
   }
 
-  private static let warmQuestions = 3
+  /// How long a client of a point that takes so many seconds asks before the clock starts, at most.
+  static func warmSeconds(before seconds: Double) -> Double { min(1, seconds) }
+
+  /// All questions once, or as many as there is time for. A process of Postgres that has just begun has no page of the shared memory
+  /// mapped, so that its first searches are page faults more than anything; those who use it keep their connections.
+  private func warm(_ client: inout any SearchClient, _ number: Int, _ make: ClientMaker, _ isGivenUp: () -> Bool) {
+    let clock = ContinuousClock()
+    let end = clock.now + .seconds(Self.warmSeconds(before: seconds))
+    for i in 0..<queryCount {
+      guard !isGivenUp() else { return }
+      do {
+        _ = try client.search((firstQuery(of: number) + i) % queryCount)
+      } catch {
+        // The old one's answers may be those to other questions now. Where there is no new one, the timed loop will count that.
+        guard let again = try? make() else { return }
+        client = again
+      }
+      guard clock.now < end else { return }
+    }
+  }
+
+  private func firstQuery(of number: Int) -> Int { number * queryCount / clients }
 
   private static func processorSeconds(of processes: Shared<Set<Int32>>) -> Double? {
     let found = processes.withLock { $0 }.compactMap { ProcessorTime.ofProcess($0) }
@@ -74,15 +95,23 @@ struct ClosedLoop: Sendable {
   }
 
   /// One client's share: questions in their order, from a place of its own.
-  private func loop(_ client: inout any SearchClient, _ number: Int, _ make: ClientMaker) -> Outcome {
+  private func loop(
+    _ client: inout any SearchClient, _ number: Int, _ make: ClientMaker, _ isGivenUp: () -> Bool
+  ) -> Outcome {
     var outcome = Outcome()
-    var query = number * queryCount / clients
+    var query = firstQuery(of: number)
     let clock = ContinuousClock()
     let driverStart = ProcessorTime.ofThisThread()
     let start = clock.now
     let end = start + .seconds(seconds)
     var asked = start
+    var looks = start
     while asked < end {
+      // By the clock that was read anyway.
+      if asked >= looks {
+        if isGivenUp() { break }
+        looks = asked + Self.lookInterval
+      }
       do {
         _ = try client.search(query)
         let now = clock.now
@@ -103,6 +132,8 @@ struct ClosedLoop: Sendable {
     outcome.driverSeconds = Double(ProcessorTime.ofThisThread() - driverStart) / 1e9
     return outcome
   }
+
+  private static let lookInterval = Duration.milliseconds(100)
 
   /// Asks every question once, on as many threads as there are clients, and keeps the answers.
   /// - isGivenUp: asked before each question; then the others are left out.

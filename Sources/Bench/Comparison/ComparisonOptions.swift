@@ -61,13 +61,16 @@ struct ComparisonPlan: Sendable {
 
   init(_ indexes: [PgvectorIndex], rows: Int, dimension: Int, column: VectorType) {
     for index in indexes.map({ $0.resolved(rows: rows) }) {
-      if dimension > index.dimensionMax {
+      let most = index.dimensionMax(column: column)
+      if dimension > most {
         notes.append(
-          "\(index.id) was left out: pgvector indexes at most \(index.dimensionMax) dimensions in this way, and these are \(dimension)."
+          "\(index.id) was left out: pgvector indexes at most \(most) dimensions in this way, and these are \(dimension)."
         )
       } else if case .halfvec(let m, let effort) = index, column == .halfvec {
+        // Where nobody asked for the plain one, it is what was asked for.
         let same = PgvectorIndex.hnsw(connectivity: m, constructionEffort: effort)
         notes.append("\(index.id) was left out: the column holds halves already, so that it would be \(same.id).")
+        if !self.indexes.contains(same) { self.indexes.append(same) }
       } else if !self.indexes.contains(index) {
         self.indexes.append(index)
       }
@@ -81,8 +84,32 @@ struct ComparisonPlan: Sendable {
   }
 
   /// The most that a build takes in the server.
-  func graphBytes(rows: Int, dimension: Int) -> Int {
-    indexes.map { $0.graphBytes(rows: rows, dimension: dimension) }.max() ?? 0
+  func graphBytes(rows: Int, dimension: Int, column: VectorType) -> Int {
+    Self.graphBytes(indexes, rows: rows, dimension: dimension, column: column)
+  }
+
+  /// The most that a build of one of these indexes takes in the server.
+  static func graphBytes(_ indexes: [PgvectorIndex], rows: Int, dimension: Int, column: VectorType) -> Int {
+    indexes.map { $0.graphBytes(rows: rows, dimension: dimension, column: column) }.max() ?? 0
+  }
+
+  /// What is to be said where none of pgvector's indexes is one that filters and rows that change are measured on; nil where one is.
+  /// - built: what there is.
+  /// - asked: what there should have been.
+  /// - parts: that are measured, of whatever kind.
+  static func noteOfNoGraph(
+    built: [PgvectorIndex], asked: [PgvectorIndex], parts: Set<ComparisonPart>
+  ) -> String? {
+    let names: [(part: ComparisonPart, name: String)] = [
+      (.filtered, "filters"), (.freshness, "freshness"), (.mixed, "mixed load"),
+    ]
+    let missing = names.filter { parts.contains($0.part) }.map(\.name)
+    guard !missing.isEmpty, PgvectorIndex.graphs(of: built).isEmpty else { return nil }
+    let reason =
+      PgvectorIndex.graphs(of: asked).isEmpty
+      ? "--pgvector names none" : "those that --pgvector names were left out, as other notes say"
+    return "Of pgvector, these were measured on no index: \(missing.joined(separator: ", ")). They need HNSW over "
+      + "vectors or over halves, and \(reason)."
   }
 
   /// What the builds get: in whole megabytes.

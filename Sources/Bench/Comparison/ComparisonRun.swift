@@ -24,7 +24,18 @@ final class ComparisonRun {
     var slot: String
   }
 
+  /// What pgvector's builds were given.
+  private struct Maintenance {
+    var bytes: Int
+    var workers: Int
+    /// Builds that had no helpers, since with them they failed.
+    var withoutHelpers = 0
+  }
+
   init(_ options: ComparisonOptions, _ data: Dataset, _ facts: PostgresFacts, _ sink: ReportSink) {
+    var options = options
+    // While nothing is timed, as many ask as there are processors, but no more than Postgres takes.
+    options.pace.threads = max(1, min(options.pace.threads, facts.connectionsMax - PostgresFacts.ownConnections))
     self.options = options
     self.data = data
     self.facts = facts
@@ -66,12 +77,16 @@ final class ComparisonRun {
   }
 
   private func measure() throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("vizinho-bench-\(getpid())").path
-    let engine = EngineSide(data, options, program: try program(folder))
+    // The other parts have one client.
+    let hasClients = options.parts.contains(.search) || options.parts.contains(.mixed)
+    let clients = hasClients ? options.pace.clients.max() ?? 1 : 1
+    try PostgresFacts.checkConnections(facts.connectionsMax, clients: clients)
+    let program = try program()
+    let engine = EngineSide(data, options, program: program)
     // Whatever happens from here on, nothing of it stays behind.
     defer {
       engine.end()
-      try? FileManager.default.removeItem(atPath: folder)
+      if let program { try? FileManager.default.removeItem(atPath: program.folder) }
     }
     try sink.add { report in
       report.notes += data.notes + plan.notes
@@ -86,7 +101,7 @@ final class ComparisonRun {
       access(stop), name: options.schema, columnType: data.columnType, dimension: data.base.dimension)
     do {
       // What a run that was killed has left.
-      try BenchSchema.dropReplication(
+      try schema.dropReplication(
         publication: names.publication, slot: names.slot, over: try schema.access.connect())
       try measure(PgvectorSide(schema, data, options), engine, adopted?.build)
     } catch {
@@ -98,19 +113,29 @@ final class ComparisonRun {
     remove(schema)
   }
 
-  private func program(_ folder: String) throws -> EngineProgram? {
+  private func program() throws -> EngineProgram? {
     guard options.engine == nil else { return nil }
     let path = try EngineProgram.find(options.program)
-    do {
-      try FileManager.default.createDirectory(
-        atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-    } catch {
-      throw BenchError(.engineFailed, "There is no folder for the engine's data: \(error.localizedDescription).")
-    }
     return EngineProgram(
-      path: path, folder: folder, postgres: options.postgres,
+      path: path, folder: try Self.makeFolder(), postgres: options.postgres,
       table: SQLText.qualified(options.schema, BenchSchema.rowsTable), metric: options.metric.name,
       attributes: PgvectorSQL.share)
+  }
+
+  /// A folder of a name that nobody can have taken beforehand, and that nobody else may look into.
+  /// - Throws: ``BenchError`` with `engineFailed`.
+  static func makeFolder() throws(BenchError) -> String {
+    let pattern = FileManager.default.temporaryDirectory.appendingPathComponent("vizinho-bench-XXXXXX").path
+    var bytes = Array(pattern.utf8CString)
+    let made: String? = bytes.withUnsafeMutableBufferPointer { buffer in
+      guard let base = buffer.baseAddress, let path = mkdtemp(base) else { return nil }
+      return String(cString: path)
+    }
+    guard let made else {
+      throw BenchError(
+        .engineFailed, "There is no folder for the engine's data (\(pattern)): \(String(cString: strerror(errno))).")
+    }
+    return made
   }
 
   private func remove(_ schema: BenchSchema) {
@@ -121,7 +146,7 @@ final class ComparisonRun {
       try schema.cancel(over: connection)
       if let following {
         // A slot that nobody reads keeps the server's log for ever: it goes even where the rows are to stay.
-        try BenchSchema.dropReplication(
+        try schema.dropReplication(
           publication: following.publication, slot: following.slot, over: connection)
       }
       if options.keeps {
@@ -143,13 +168,23 @@ final class ComparisonRun {
   private func measure(_ pgvector: PgvectorSide, _ engine: EngineSide, _ adopted: EngineBuild?) throws {
     try load(pgvector.schema)
     let (storages, maintenance) = try build(pgvector, engine, adopted)
+    let settings = pgvector.schema.settings
     try sink.add { report in
-      report.settings += pgvector.schema.settings.report(
+      report.settings += settings.report(
         SettingsContext(
           maintenanceBytes: maintenance.bytes, maintenanceWorkers: maintenance.workers,
-          largestIndexBytes: pgvector.largestBytes,
-          largestGraphBytes: plan.graphBytes(rows: data.base.count, dimension: data.base.dimension),
+          buildsWithoutHelpers: maintenance.withoutHelpers, largestIndexBytes: pgvector.largestBytes,
+          largestGraphBytes: ComparisonPlan.graphBytes(
+            pgvector.indexes, rows: data.base.count, dimension: data.base.dimension, column: data.columnType),
           processors: WorkerThreads.coreCount))
+      if report.engines.contains(where: { $0.family == .pgvector && $0.peakMemoryBytes != nil }) {
+        report.method.append(Method.memory(sharedBuffers: settings.bytes("shared_buffers")))
+      }
+    }
+    // With a server that runs already, filters are measured on neither side, which has a note of its own.
+    let parts = options.engine == nil ? options.parts : options.parts.subtracting([.filtered])
+    if let note = ComparisonPlan.noteOfNoGraph(built: pgvector.indexes, asked: options.indexes, parts: parts) {
+      try sink.add { $0.notes.append(note) }
     }
     sink.begin("exact answers", units: exactUnits)
     let truth = try Truth(
@@ -177,18 +212,31 @@ final class ComparisonRun {
 
   private func build(
     _ pgvector: PgvectorSide, _ engine: EngineSide, _ adopted: EngineBuild?
-  ) throws -> (storages: [VectorStorage], maintenance: (bytes: Int, workers: Int)) {
+  ) throws -> (storages: [VectorStorage], maintenance: Maintenance) {
     let schema = pgvector.schema
-    let bytes = ComparisonPlan.maintenanceBytes(
-      asked: options.maintenanceBytes, graph: plan.graphBytes(rows: data.base.count, dimension: data.base.dimension),
-      server: schema.settings.bytes("maintenance_work_mem") ?? 64 << 20,
-      machine: schema.memory == nil ? nil : Int(clamping: ProcessInfo.processInfo.physicalMemory))
-    let workers = options.maintenanceWorkers ?? WorkerThreads.coreCount - 1
+    let graph = plan.graphBytes(rows: data.base.count, dimension: data.base.dimension, column: data.columnType)
+    var maintenance = Maintenance(
+      bytes: ComparisonPlan.maintenanceBytes(
+        asked: options.maintenanceBytes, graph: graph,
+        server: schema.settings.bytes("maintenance_work_mem") ?? 64 << 20,
+        machine: schema.memory == nil ? nil : Int(clamping: ProcessInfo.processInfo.physicalMemory)),
+      workers: options.maintenanceWorkers ?? WorkerThreads.coreCount - 1)
+    var lastFailure: String?
     for index in plan.indexes {
       try sink.checkpoint()
       sink.begin("building \(index.id)", units: buildUnits(index))
-      let built = try pgvector.build(index, maintenanceBytes: bytes, workers: workers)
-      try sink.add { $0.engines.append(built) }
+      let (built, failures) = try buildIndex(index, pgvector, maintenance)
+      let note = failures.isEmpty ? nil : FailedBuild.note(of: index.id, failures, isBuilt: built != nil)
+      if note != nil {
+        if built == nil { lastFailure = note } else { maintenance.withoutHelpers += 1 }
+      }
+      try sink.add { report in
+        if let built { report.engines.append(built) }
+        if let note { report.notes.append(note) }
+      }
+    }
+    if let lastFailure, !pgvector.indexes.contains(where: { $0 != .exact }) {
+      throw BenchError(.unfitPostgres, "None of pgvector's indexes could be built. The last: \(lastFailure)")
     }
     let storages = options.engine == nil ? options.storages : []
     for storage in storages {
@@ -198,8 +246,39 @@ final class ComparisonRun {
     }
     if let adopted { try sink.add { $0.engines.append(adopted) } }
     // What was written is on its way to the disk; it need not be on its way while searches are timed.
-    schema.checkpoint()
-    return (storages, (bytes, workers))
+    if let refusal = try schema.checkpoint() {
+      try sink.add { $0.notes.append(Self.note(ofCheckpoint: refusal, role: facts.role)) }
+    }
+    return (storages, maintenance)
+  }
+
+  /// Builds an index of pgvector; where that fails, once more without helpers, which need shared memory that a server may lack.
+  /// - Returns: no build where that fails too; then nothing of the index is left.
+  private func buildIndex(
+    _ index: PgvectorIndex, _ pgvector: PgvectorSide, _ maintenance: Maintenance
+  ) throws -> (built: EngineBuild?, failures: [FailedBuild]) {
+    var failures: [FailedBuild] = []
+    let tries = maintenance.workers > 0 ? [maintenance.workers, 0] : [maintenance.workers]
+    for workers in tries {
+      do {
+        return (try pgvector.build(index, maintenanceBytes: maintenance.bytes, workers: workers), failures)
+      } catch let error as SourceError where index != .exact && !error.endsRun {
+        failures.append(FailedBuild(workers: workers, error: error))
+        try pgvector.schema.discard(index)
+        try sink.checkpoint()
+      }
+    }
+    return (nil, failures)
+  }
+
+  /// What is said where Postgres does not write to the disk when it is asked to.
+  static func note(ofCheckpoint refusal: SourceError, role: String) -> String {
+    let reason =
+      refusal.code == .permissionDenied
+      ? "the role may not ask for it. Run: GRANT pg_checkpoint TO \(SQLText.identifier(role));" : refusal.message
+    return
+      "Before searches were timed, what had been loaded and built was not brought to the disk by CHECKPOINT, so Postgres may have "
+      + "written it meanwhile: \(reason)"
   }
 
   private func filtered(_ pgvector: PgvectorSide, _ engine: EngineSide) throws {
@@ -209,7 +288,7 @@ final class ComparisonRun {
           "Filters were not measured: a server that runs already does not have the column that they ask for.")
       }
     }
-    let theirs = pgvector.indexes.filter(\.isPlainHNSW).flatMap {
+    let theirs = PgvectorIndex.graphs(of: pgvector.indexes).flatMap {
       pgvector.filtered($0, hasIterativeScans: facts.hasIterativeScans)
     }
     let part = FilteredPart(
@@ -242,7 +321,8 @@ final class ComparisonRun {
   }
 
   private func changing(_ pgvector: PgvectorSide, _ search: SearchPart) throws {
-    for (number, index) in pgvector.indexes.enumerated() where index.isPlainHNSW {
+    let graphs = PgvectorIndex.graphs(of: pgvector.indexes)
+    for (number, index) in pgvector.indexes.enumerated() where graphs.contains(index) {
       guard let (chosen, recall) = try working(search, number) else { continue }
       let effort = Int(search.contestants[number].efforts[chosen].value)
       if options.parts.contains(.freshness) {
@@ -304,7 +384,7 @@ final class ComparisonRun {
         try part.run(contestant, sink)
       }
       follower.process.end()
-      try BenchSchema.dropReplication(
+      try schema.dropReplication(
         publication: names.publication, slot: names.slot, over: try schema.access.connect())
       following = nil
     }
@@ -340,12 +420,12 @@ final class ComparisonRun {
       let all = points + engines * options.engineEfforts.count
       units += Double(all * options.pace.clients.count) * options.pace.seconds * rounds
     }
-    let plain = plan.indexes.filter(\.isPlainHNSW).count
+    let graphs = PgvectorIndex.graphs(of: plan.indexes).count
     if options.parts.contains(.filtered), options.engine == nil {
-      let ways = plain * 3 * options.filteredEfSearch.count + engines * options.recallTargets.count
+      let ways = graphs * 3 * options.filteredEfSearch.count + engines * options.recallTargets.count
       units += Double(ways * options.selectivities.count) * options.pace.seconds * rounds
     }
-    let changing = Double(plain + (facts.followsByLog && options.engine == nil ? engines : 0))
+    let changing = Double(graphs + (facts.followsByLog && options.engine == nil ? engines : 0))
     if options.parts.contains(.freshness) { units += changing * freshnessUnits }
     if options.parts.contains(.mixed) {
       units += changing * Double(options.writesPerSecond.count) * options.mixedSeconds * rounds

@@ -65,7 +65,7 @@ struct EngineProgram: Sendable {
   /// What a build took.
   struct Built: Sendable {
     var seconds: Double
-    var peakMemoryBytes: Int
+    var peakMemoryBytes: Int?
     /// What the program says of it, in its words.
     var account: String
   }

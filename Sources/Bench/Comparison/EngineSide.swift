@@ -175,8 +175,15 @@ final class EngineSide {
     _ follower: Follower, effort: EngineEffort, recall: Double?, makeWriter: @escaping @Sendable () throws -> RowWriter
   ) throws -> MixedContestant {
     let value = effort.value
+    let (access, k, vector) = (follower.access, options.k, Array(data.queries[0]))
     return MixedContestant(
       id: follower.id, detail: "\(effort.name)=\(value == value.rounded() ? String(Int(value)) : String(value))",
-      recall: recall, make: try maker(follower.access, effort), makeWriter: makeWriter)
+      recall: recall, make: try maker(access, effort), makeWriter: { try makeWriter() },
+      makeProbe: {
+        let client = try FreshEngineClient(access, k: k, recallTarget: ComparisonOptions.workingRecall)
+        return { position, milliseconds in
+          try client.hasReached(position, like: vector, waitMilliseconds: milliseconds)
+        }
+      })
   }
 }

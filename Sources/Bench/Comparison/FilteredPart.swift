@@ -1,6 +1,6 @@
 // The second part: searches with a filter, over the share of the rows that match it.
 //
-// May use: ClosedLoop, PointTally, Truth, Selectivity, ReportSink.
+// May use: ClosedLoop, PointTally, Truth, Selectivity, ReportSink, Figure.
 
 import VectorIndex
 
@@ -77,7 +77,10 @@ struct FilteredPart {
             try sink.checkpoint()
             sink.advance(to: Double(round * contestants.count + i) / Double(pace.rounds * contestants.count))
             let loop = ClosedLoop(clients: 1, seconds: pace.seconds, queryCount: queryCount)
-            measured[i].tally.add(try loop.run(makers[i]))
+            let outcome = try loop.run(makers[i]) { sink.isInterrupted }
+            // What was cut short is no round.
+            try sink.checkpoint()
+            measured[i].tally.add(outcome)
           }
         }
       } catch {
@@ -86,6 +89,14 @@ struct FilteredPart {
       }
       try report(measured, instead, share, sink)
     }
+  }
+
+  /// What failed while it was timed; nil: nothing did.
+  static func errorNote(of tally: PointTally, id: String, detail: String, share: Double) -> String? {
+    guard tally.errors > 0 else { return nil }
+    let count = Figure.count(tally.errors, "timed search", plural: "timed searches")
+    let first = tally.firstError.map { "; the first time it said: \($0)" } ?? ""
+    return "Where a share of \(share) matches, \(count) of \(id) (\(detail)) failed\(first)"
   }
 
   private func report(
@@ -100,9 +111,13 @@ struct FilteredPart {
         detail: one.detail)
     }
     guard !points.isEmpty else { return }
-    let notes = instead.sorted { $0.key < $1.key }.map { scan, who in
+    let plans = instead.sorted { $0.key < $1.key }.map { scan, who in
       "Where a share of \(share) matches, Postgres chose \(scan) over the index on vectors, for: \(who.joined(separator: "; "))."
     }
+    let errors = zip(contestants, measured).compactMap { one, found in
+      Self.errorNote(of: found.tally, id: one.id, detail: one.detail, share: share)
+    }
+    let notes = plans + errors
     try sink.add { report in
       report.filtered += points
       report.notes += notes

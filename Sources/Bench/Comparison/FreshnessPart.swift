@@ -1,7 +1,8 @@
 // The third part: how long after it was sent a new row is found.
 //
-// May use: Writes, LatencyHistogram, ReportSink.
+// May use: Writes, LatencyHistogram, ReportSink; VectorWire and EngineConnection, for searches that wait.
 
+import NIOCore
 import VectorIndex
 import VectorWire
 
@@ -98,13 +99,30 @@ final class FreshEngineClient {
 
   /// - position: of Postgres's log, that the answer must not be older than.
   func find(_ vector: [Float], after position: UInt64) throws(BenchError) -> [Int64] {
+    let reply: SearchReply = try connection.ask(request(vector, position, Self.waitMilliseconds))
+    return reply.answers[0].results.map { access.numbers.number(of: $0.id) }
+  }
+
+  /// Whether a search is answered from all that the log has up to a position, where it may wait so long for that.
+  func hasReached(_ position: UInt64, like vector: [Float], waitMilliseconds: Int) throws(BenchError) -> Bool {
+    try connection.send(Array(request(vector, position, waitMilliseconds).frame(requestID: 1).readableBytesView))
+    let frame = try connection.receive()
+    if frame.header.kind == .error, let refusal = try? ErrorReply(frame: frame),
+      refusal.error.code == .positionNotReached
+    {
+      return false
+    }
+    let _: SearchReply = try connection.reply(in: frame)
+    return true
+  }
+
+  private func request(_ vector: [Float], _ position: UInt64, _ waitMilliseconds: Int) -> SearchRequest {
     var terms = SearchTerms(
       collection: access.collection, k: k, recallTarget: RecallTarget(recallTarget))
     // Whose log it is, is not asked: there is one server.
     terms.modifiers.freshness = .position(
-      Position(systemID: 0, appliedLSN: position, timeline: 0), waitMilliseconds: Self.waitMilliseconds)
+      Position(systemID: 0, appliedLSN: position, timeline: 0), waitMilliseconds: waitMilliseconds)
     guard let vectors = QueryVectors([vector]) else { preconditionFailure("one vector has one length") }
-    let reply: SearchReply = try connection.ask(SearchRequest(terms, vectors: vectors))
-    return reply.answers[0].results.map { access.numbers.number(of: $0.id) }
+    return SearchRequest(terms, vectors: vectors)
   }
 }

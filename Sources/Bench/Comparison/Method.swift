@@ -26,14 +26,19 @@ enum Method {
       Postgres another plan; each was looked at by EXPLAIN of the very statement, and points at which it does not use the index say so.
       """,
       """
-      Recall@\(options.k) is the share of the exact \(options.k) nearest that came back, judged once an effort over all questions; a row whose distance is within \
-      1e-5 of the last counts, as ties do. Exact answers come from one matrix product (BLAS) over the vectors as they are, and are scored again in 32 bits.
+      Recall@\(options.k) is the share of the exact \(options.k) nearest that came back, judged once an effort over all questions; a row \
+      that is farther than the last by no more than 1e-5 of its distance, or 1e-5 where that is below 1, counts, as ties do. Exact answers come from \
+      one matrix product (BLAS) over the vectors as they are, and are scored again in 32 bits.
       """,
       """
       \(pace.rounds) rounds, in each of which the engines take turns, every one with \(clients) clients at each effort for \(text(pace.seconds)) s; figures are \
-      medians over the rounds, with the least and the most, and latencies are of all rounds together. Before its turn an engine is asked all questions at \
-      the effort that reads most (for at most \(Int(SearchPart.warmSecondsMax)) s), so that caches are its own. At an equal recall, figures are interpolated between \
+      medians over the rounds, with the least and the most, and latencies are of all rounds together. At an equal recall, figures are interpolated between \
       measured points: the logarithm of the speed is linear in the recall.
+      """,
+      """
+      Each point of each round has new connections. Before its clock starts every client asks all questions once, or as many as are answered in a \
+      second (in the time of the point, where that is shorter), on both sides alike; these do not count. A process of Postgres that has just begun has \
+      yet to map the pages of shared memory that it reads, and those who keep connections in a pool do not wait for that.
       """,
       """
       Build times are of CREATE INDEX for pgvector; of the whole `vizinho rebuild` for the engine, which reads the table, links, calibrates and writes \
@@ -47,12 +52,27 @@ enum Method {
         effort is the number of candidates.
         """)
     }
+    if options.parts.contains(.search) {
+      sentences.append(
+        """
+        Recall against speed: before its turn an engine is asked the questions that it is judged by, in the first round at each effort, later at the \
+        largest of its first kind (for at most \(Int(SearchPart.warmSecondsMax)) s), so that caches are its own.
+        """)
+    }
+    if options.parts.contains(.freshness) || options.parts.contains(.mixed)
+      || (options.parts.contains(.filtered) && options.engine == nil)
+    {
+      sentences.append(
+        """
+        Filters and rows that change are measured on pgvector's HNSW indexes over the vectors; where there is none, on those over halves.
+        """)
+    }
     if options.parts.contains(.filtered), options.engine == nil {
       sentences.append(
         """
         Filters ask for a column of random numbers below a bound, so rows that match lie anywhere; one client; pgvector as it is and with \
-        hnsw.iterative_scan. An answer is short if it has fewer rows than min(k, matching). Filters that have to do with the question are harder for both, \
-        and were not measured here.
+        hnsw.iterative_scan. Recall is judged by all questions, before the rounds. An answer is short if it has fewer rows than min(k, matching). \
+        Filters that have to do with the question are harder for both, and were not measured here.
         """)
     }
     if options.parts.contains(.freshness) {
@@ -66,7 +86,10 @@ enum Method {
       sentences.append(
         """
         Mixed load: \(pace.clients.max() ?? 1) clients search while one session gives rows new vectors, each in a transaction of its own; for the engine it \
-        writes to the table that the engine follows. The effort is the least that found \(text(ComparisonOptions.workingRecall)) before.
+        writes to the table that the engine follows. The effort is the least that found \(text(ComparisonOptions.workingRecall)) before, and the recall beside the \
+        figures is of before. Writes a second are over the whole round, with the time in which the clients connect and warm. When a round's writer has \
+        ended, the position of the log is taken, and a search that waits for it tells how far an engine that follows was behind; where that was more \
+        than \(Int(FollowerLag.secondsMax)) s, its figures are left out.
         """)
     }
     if options.parts.contains(.freshness) || options.parts.contains(.mixed) {
@@ -77,6 +100,16 @@ enum Method {
         """)
     }
     return sentences
+  }
+
+  /// - sharedBuffers: the server's; nil where it does not say.
+  static func memory(sharedBuffers: Int?) -> String {
+    let amount = sharedBuffers.map { " (\($0.asMemory))" } ?? ""
+    return """
+      The peak memory of pgvector's builds is \(ServerMemory.meaning), looked at ten times a second. So shared_buffers\(amount), \
+      which was there before, is in it only as far as the building process touched pages of it for the first time. The engine's is all \
+      that its process had.
+      """
   }
 
   static func settings(_ options: ComparisonOptions, _ facts: PostgresFacts) -> [Setting] {

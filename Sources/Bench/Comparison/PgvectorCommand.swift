@@ -235,7 +235,7 @@ struct MeasureOptions: ParsableArguments {
   @Option(help: "Efforts (ef) of the engine.") var ef = "10,20,40,80,160,320,640"
   @Option(help: "Recalls that the engine is asked for.") var recallTargets = "0.9,0.95,0.99"
   @Option(help: "Filtered: shares of the rows that match.") var selectivities = "0.001,0.01,0.1,0.5,0.9"
-  @Option(help: "Filtered: hnsw.ef_search of pgvector.") var filteredEfSearch = "40,200"
+  @Option(help: "Filtered: hnsw.ef_search of pgvector. Raised to k where smaller.") var filteredEfSearch = "40,200"
   @Option(help: "Freshness: rows that are inserted.") var changes = 200
   @Option(help: "Mixed: rows that change a second.") var writesPerSecond = "100"
   @Option(help: "Mixed: seconds of each round.") var mixedSeconds = 5.0

@@ -52,13 +52,14 @@ final class PgvectorSide {
 
   // MARK: Searches
 
+  /// Rows that a search asks for: one more where one may be the question itself.
+  private var asked: Int { options.k + (data.own == nil ? 0 : 1) }
+
   private func search(
     _ index: PgvectorIndex, effort: Int, condition: String? = nil, settings: [(name: String, value: String)] = []
   ) -> PgvectorSearch {
-    // One row more where one may be the question itself.
-    let k = options.k + (data.own == nil ? 0 : 1)
-    return PgvectorSearch(
-      sql: sql(index).search(k: k, effort: max(effort, k), condition: condition),
+    PgvectorSearch(
+      sql: sql(index).search(k: asked, effort: max(effort, asked), condition: condition),
       settings: index.settings(effort: effort) + settings)
   }
 
@@ -76,7 +77,6 @@ final class PgvectorSide {
 
   /// All efforts of an index, each with a look at its plan.
   func contestant(_ index: PgvectorIndex) throws -> Contestant {
-    let asked = options.k + (data.own == nil ? 0 : 1)
     let efforts = try index.efforts(options.efSearch, probes: options.probes, k: asked).map { effort in
       let search = search(index, effort: effort)
       let plan = try plan(search)
@@ -101,7 +101,8 @@ final class PgvectorSide {
   /// An HNSW index with a filter: as pgvector does it by itself, and as it goes on scanning where it is told to.
   func filtered(_ index: PgvectorIndex, hasIterativeScans: Bool) -> [FilteredContestant] {
     let modes = hasIterativeScans ? ["off", "relaxed_order", "strict_order"] : [nil]
-    return options.filteredEfSearch.flatMap { effort in
+    // An index scan gives no more rows than ef_search: below k every answer would be short.
+    return index.efforts(options.filteredEfSearch, probes: options.probes, k: asked).flatMap { effort in
       modes.map { mode in
         FilteredContestant(
           id: index.id, detail: "ef_search=\(effort)" + (mode.map { $0 == "off" ? "" : ", \($0)" } ?? "")
@@ -132,7 +133,7 @@ final class PgvectorSide {
     let (type, dimension) = (data.columnType, data.base.dimension)
     return MixedContestant(
       id: index.id, detail: "\(index.effortName)=\(effort)", recall: recall,
-      make: maker(search(index, effort: effort))
-    ) { try RowWriter(access, table: table, type: type, dimension: dimension) }
+      make: maker(search(index, effort: effort)),
+      makeWriter: { try RowWriter(access, table: table, type: type, dimension: dimension) })
   }
 }

@@ -6,7 +6,7 @@
 struct PointTally: Sendable {
   private var qps: [Double] = []
   private var latencies = LatencyHistogram()
-  private var errors = 0
+  private(set) var errors = 0
   private(set) var firstError: String?
   private(set) var answered = 0
   private(set) var driverSeconds = 0.0

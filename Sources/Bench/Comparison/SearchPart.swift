@@ -52,7 +52,7 @@ final class SearchPart {
     recalls = contestants.map { [Double?](repeating: nil, count: $0.efforts.count) }
   }
 
-  /// Measures. Where it is interrupted, what was measured so far is in the report.
+  /// Measures. After each round the report has what was found until then, also where the next is interrupted.
   func run(_ sink: ReportSink) throws {
     do {
       for round in 0..<pace.rounds {
@@ -63,12 +63,14 @@ final class SearchPart {
           if round == 0 { try judge(engine, sink) } else { try warm(engine, sink) }
           try turn(engine, sink)
         }
+        try report(to: sink)
       }
     } catch {
       try? report(to: sink)
+      try? conclude(sink)
       throw error
     }
-    try report(to: sink)
+    try conclude(sink)
   }
 
   /// Answers to all questions at every effort, not timed: they are judged, and caches are warm afterwards.
@@ -83,10 +85,11 @@ final class SearchPart {
     }
   }
 
-  /// All questions once, at the effort that reads most: the engine before may have taken the caches.
+  /// All questions once, at the largest effort of the first kind: the engine before may have taken the caches. Each client's connection is
+  /// warmed beside that, before its clock starts.
   private func warm(_ engine: Int, _ sink: ReportSink) throws {
     let one = contestants[engine]
-    guard let most = one.efforts.last else { return }
+    guard let first = one.efforts.first, let most = one.efforts.last(where: { $0.name == first.name }) else { return }
     let loop = ClosedLoop(clients: pace.threads, seconds: 0, queryCount: min(questions.count, one.judgedQueries))
     let end = ContinuousClock.now + .seconds(Self.warmSecondsMax)
     _ = try loop.answers(most.make) { sink.isInterrupted || ContinuousClock.now > end }
@@ -104,7 +107,10 @@ final class SearchPart {
         try sink.checkpoint()
         sink.advance(to: Double(c * one.efforts.count + e) / Double(points))
         let loop = ClosedLoop(clients: clients, seconds: pace.seconds, queryCount: questions.count)
-        tallies[engine][c][e].add(try loop.run(effort.make))
+        let outcome = try loop.run(effort.make) { sink.isInterrupted }
+        // What was cut short is no round.
+        try sink.checkpoint()
+        tallies[engine][c][e].add(outcome)
       }
     }
   }
@@ -114,11 +120,18 @@ final class SearchPart {
   private func report(to sink: ReportSink) throws {
     let found = series
     guard !found.isEmpty else { return }
-    let notes = errorNotes
-    let method = driverSentence
     try sink.add { report in
       report.series = found
       report.matched = MatchedRecall.all(of: found)
+    }
+  }
+
+  /// What is said once, of all rounds.
+  private func conclude(_ sink: ReportSink) throws {
+    let notes = errorNotes
+    let method = driverSentence
+    guard !notes.isEmpty || method != nil else { return }
+    try sink.add { report in
       report.notes += notes
       if let method { report.method.append(method) }
     }

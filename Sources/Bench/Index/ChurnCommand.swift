@@ -1,6 +1,6 @@
 // `bench churn`: what a stream of changes does to an index, and what it costs the searches meanwhile.
 //
-// May use: Sweep, SplitMix, VectorIndex.
+// May use: Sweep, IndexInput, SplitMix, VectorIndex.
 
 import ArgumentParser
 import Foundation
@@ -57,15 +57,12 @@ struct ChurnCommand: ParsableCommand {
     guard let metric = Metric(name: metric) else {
       throw ValidationError("--metric is \"\(metric)\"; it must be cosine, inner_product or l2")
     }
-    let efforts = ef.split(separator: ",").compactMap { Int($0) }
-    guard !efforts.isEmpty, efforts.allSatisfy({ $0 > 0 }), k > 0, rounds > 0, tail > 0 else {
-      throw ValidationError("--ef, --k, --rounds and --tail must be positive")
+    let efforts = try NumberList.counts(ef, "--ef", in: HNSWConfiguration.searchEffortRange)
+    guard (1...HNSWConfiguration.resultsMax).contains(k) else {
+      throw ValidationError("--k is \(k); it must be from 1 to \(HNSWConfiguration.resultsMax)")
     }
-    let base = try VectorFile(path: base)
-    let queries = try VectorFile(path: queries)
-    guard queries.dimension == base.dimension else {
-      throw ValidationError("the queries have \(queries.dimension) dimensions and the base has \(base.dimension)")
-    }
+    guard rounds > 0, tail > 0 else { throw ValidationError("--rounds and --tail must be positive") }
+    let (base, queries) = try IndexInput.read(base: self.base, queries: self.queries)
     let storages = try VectorStorage.listed(storage, dimension: base.dimension)
     guard storages.count == 1 else { throw ValidationError("--storage: give one") }
     let kept = storages[0]
@@ -77,7 +74,9 @@ struct ChurnCommand: ParsableCommand {
       configuration: HNSWConfiguration(dimension: base.dimension, metric: metric, storage: kept), k: k,
       buildThreads: threads, calibration: .none)
     print("\(kept.name): \(base.count) × \(base.dimension), seed \(seed)")
-    let fresh = efforts.map { sweep.measure(Sweep.Search(options: SearchOptions(k: k, effort: $0)), threads: 1) }
+    let searches = efforts.map { Sweep.Search(options: SearchOptions(k: k, effort: $0)) }
+    for search in searches { try sweep.check(search) }
+    let fresh = searches.map { sweep.measure($0, threads: 1) }
     report("fresh build", efforts, fresh)
 
     // Which vector each row has now.
@@ -85,11 +84,11 @@ struct ChurnCommand: ParsableCommand {
     var random = SplitMix(state: seed)
     let maintenance = Maintenance(of: sweep.index)
     let isDone = Shared(false)
-    let searches = Shared((count: 0, seconds: 0.0))
+    let meanwhile = Shared((count: 0, seconds: 0.0))
     let searcher = Thread {
       while !isDone.withLock({ $0 }) {
-        let point = sweep.measure(Sweep.Search(options: SearchOptions(k: self.k, effort: efforts[0])), threads: 1)
-        searches.withLock {
+        let point = sweep.measure(searches[0], threads: 1)
+        meanwhile.withLock {
           $0.count += 1
           $0.seconds += 1 / point.qps
         }
@@ -116,7 +115,7 @@ struct ChurnCommand: ParsableCommand {
     while !searcher.isFinished { usleep(1_000) }
     maintenance.stop()
     sweep.index.consolidate()
-    let (passes, secondsEach) = searches.withLock { ($0.count, $0.seconds) }
+    let (passes, secondsEach) = meanwhile.withLock { ($0.count, $0.seconds) }
     print(
       String(
         format:
@@ -124,9 +123,7 @@ struct ChurnCommand: ParsableCommand {
         rounds * base.count, seconds, Double(rounds * base.count) / seconds, efforts[0], Double(passes) / secondsEach,
         Double(passes) / secondsEach / fresh[0].qps))
     // Row `id` has the vector of row `order[id]` now.
-    let after = efforts.map {
-      sweep.measure(Sweep.Search(options: SearchOptions(k: k, effort: $0)), threads: 1, vectorOfRow: order)
-    }
+    let after = searches.map { sweep.measure($0, threads: 1, vectorOfRow: order) }
     report("after every row was replaced \(rounds) times", efforts, after)
     if let json {
       try Report(

@@ -1,10 +1,11 @@
 // `bench index`: the index alone, in process, on a file of vectors: recall and speed over the effort or the recall that is asked for.
 //
-// May use: Sweep, Rounds, IndexReport, VectorIndex.
+// May use: Sweep, Rounds, IndexInput, IndexReport, VectorIndex; VectorWire for the range of recalls.
 
 import ArgumentParser
 import Foundation
 import VectorIndex
+import VectorWire
 
 struct IndexCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -13,7 +14,7 @@ struct IndexCommand: ParsableCommand {
       "Measures the index alone, in process: recall and queries a second over a list of efforts or recall targets.",
     discussion: """
       Builds an index of the base vectors, computes the exact answers, and searches with each effort in turn. Recall counts a \
-      result as right when it is no farther than the k-th exact one (ties within 1e-5).
+      result as right when it is no farther than the k-th exact one (ties within 1e-5 of its distance, or 1e-5 where that is below 1).
 
       With recall targets the index is calibrated before, on its own rows or on every second query; then the other queries are \
       what is measured.
@@ -85,23 +86,15 @@ struct IndexCommand: ParsableCommand {
     guard let metric = Metric(name: metric) else {
       throw ValidationError("--metric is \"\(metric)\"; it must be cosine, inner_product or l2")
     }
-    let targets = try numbers(recallTargets, "--recall-targets")
-    let reaches = try numbers(reach, "--reach")
-    let efforts = try numbers(ef ?? (recallTargets.isEmpty ? "10,16,24,32,48,64,96,128,192,256,384,512" : ""), "--ef")
-      .map { Int($0) }
-    guard efforts.allSatisfy({ $0 > 0 }), !(efforts.isEmpty && targets.isEmpty) else {
-      throw ValidationError("--ef must be a list of positive numbers, such as 16,64,256")
-    }
-    guard k > 0, threads > 0 else { throw ValidationError("--k and --threads must be positive") }
+    let searches = try searches()
     try ReportFiles(html: html).checkPage()
-    var base = try VectorFile(path: base)
-    var queries = try VectorFile(path: queries)
-    guard queries.dimension == base.dimension else {
-      throw ValidationError("the queries have \(queries.dimension) dimensions and the base has \(base.dimension)")
-    }
+    var (base, queries) = try IndexInput.read(base: self.base, queries: self.queries)
     let storages = try VectorStorage.listed(storage, dimension: base.dimension)
     var sample: [Float]?
-    if !targets.isEmpty, calibrateOn == .queries {
+    if asksForRecall, calibrateOn == .queries {
+      guard queries.count > 1 else {
+        throw ValidationError("\(self.queries) has one query, and --calibrate-on queries needs another one to measure")
+      }
       sample = queries.every(2, from: 0).values
       queries = queries.every(2, from: 1)
     }
@@ -114,17 +107,14 @@ struct IndexCommand: ParsableCommand {
       configuration.rotates = !unrotated
       return try Sweep(
         base: base, queries: queries, truth: truth, configuration: configuration, k: k, buildThreads: buildThreads,
-        calibration: targets.isEmpty || calibrateOn == .nothing ? .none : sample.map { .queries($0) } ?? .rows)
+        calibration: !asksForRecall || calibrateOn == .nothing ? .none : sample.map { .queries($0) } ?? .rows)
     }
-    let options =
-      efforts.map { Sweep.Search(options: SearchOptions(k: k, effort: $0)) }
-      + targets.map { Sweep.Search(options: SearchOptions(k: k, recallTarget: $0)) }
-      + reaches.map { Sweep.Search(options: SearchOptions(k: k), reach: $0) }
+    for sweep in sweeps { for search in searches { try sweep.check(search) } }
     // The indexes have their own: a large set need not be there twice.
     base.values = []
     if roundsFromStdin {
       try Rounds.answer(threads: threads) { threads in
-        sweeps.flatMap { sweep in options.map { sweep.measure($0, threads: threads) } }
+        sweeps.flatMap { sweep in searches.map { sweep.measure($0, threads: threads) } }
       }
       return
     }
@@ -138,8 +128,8 @@ struct IndexCommand: ParsableCommand {
         \(name): \(base.count) × \(base.dimension), built in \(seconds) s\(calibration), \
         \(sweep.index.statistics().bytes / base.count) bytes a vector
         """)
-      for option in options {
-        let point = sweep.measure(option, threads: threads)
+      for search in searches {
+        let point = sweep.measure(search, threads: threads)
         points.append(point)
         let asked =
           if let target = point.recallTarget { String(format: "recall %.3f", target) } else if let reach = point.reach {
@@ -159,10 +149,40 @@ struct IndexCommand: ParsableCommand {
     try ReportFiles(html: html).writePage(IndexReport.of(points, circumstances))
   }
 
-  private func numbers(_ list: String, _ option: String) throws -> [Float] {
-    try list.split(separator: ",").map {
-      guard let number = Float($0) else { throw ValidationError("\(option): \"\($0)\" is no number") }
-      return number
+  private var asksForRecall: Bool { !recallTargets.isEmpty }
+
+  private static let usualEfforts = "10,16,24,32,48,64,96,128,192,256,384,512"
+  /// Reaches that tell anything: at 1 the walk stops at the first row that is farther than the last of the answer.
+  private static let reachRange = 0.1...1_000
+  static let threadRange = 1...1_024
+
+  /// What is to be measured.
+  /// - Throws: `ValidationError`, naming the option and what is wrong with it.
+  func searches() throws(ValidationError) -> [Sweep.Search] {
+    guard (1...HNSWConfiguration.resultsMax).contains(k) else {
+      throw ValidationError("--k is \(k); it must be from 1 to \(HNSWConfiguration.resultsMax)")
     }
+    for (option, count) in [("--threads", threads), ("--build-threads", buildThreads ?? 1)]
+    where !Self.threadRange.contains(count) {
+      throw ValidationError(
+        "\(option) is \(count); it must be from \(Self.threadRange.lowerBound) to \(Self.threadRange.upperBound)")
+    }
+    var searches: [Sweep.Search] = []
+    if let efforts = ef ?? (asksForRecall ? nil : Self.usualEfforts) {
+      for effort in try NumberList.counts(efforts, "--ef", in: HNSWConfiguration.searchEffortRange) {
+        searches.append(Sweep.Search(options: SearchOptions(k: k, effort: effort)))
+      }
+    }
+    if asksForRecall {
+      for target in try NumberList.numbers(recallTargets, "--recall-targets", in: RecallTarget.range) {
+        searches.append(Sweep.Search(options: SearchOptions(k: k, recallTarget: Float(target))))
+      }
+    }
+    if !reach.isEmpty {
+      for reach in try NumberList.numbers(self.reach, "--reach", in: Self.reachRange) {
+        searches.append(Sweep.Search(options: SearchOptions(k: k), reach: Float(reach)))
+      }
+    }
+    return searches
   }
 }

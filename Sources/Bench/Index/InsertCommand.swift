@@ -1,6 +1,6 @@
 // `bench insert`: how fast an index takes rows one at a time, linking included.
 //
-// May use: KeptIndex, Sweep, Rounds, VectorIndex.
+// May use: KeptIndex, Sweep, Rounds, IndexInput, VectorIndex.
 
 import ArgumentParser
 import Foundation
@@ -67,13 +67,15 @@ struct InsertCommand: ParsableCommand {
     guard let metric = Metric(name: metric) else {
       throw ValidationError("--metric is \"\(metric)\"; it must be cosine, inner_product or l2")
     }
-    guard k > 0, ef > 0, tail > 0, repetitions > 0, (1...99).contains(percent) else {
-      throw ValidationError("--k, --ef, --tail and --repetitions must be positive, and --percent from 1 to 99")
+    guard tail > 0, repetitions > 0, (1...99).contains(percent) else {
+      throw ValidationError("--tail and --repetitions must be positive, and --percent from 1 to 99")
     }
-    let counts = threads.split(separator: ",").compactMap { Int($0) }
-    guard !counts.isEmpty, counts.allSatisfy({ (1...1_024).contains($0) }) else {
-      throw ValidationError("--threads must be a list of numbers from 1 to 1024, such as 1,2")
+    guard (1...HNSWConfiguration.resultsMax).contains(k), HNSWConfiguration.searchEffortRange.contains(ef) else {
+      throw ValidationError(
+        "--k must be from 1 to \(HNSWConfiguration.resultsMax), and --ef from 1 to \(HNSWConfiguration.searchEffortRange.upperBound)"
+      )
     }
+    let counts = try NumberList.counts(threads, "--threads", in: IndexCommand.threadRange)
     let machine = Machine.current()
     let trial = try trial(metric: metric)
     if roundsFromStdin {
@@ -109,11 +111,9 @@ struct InsertCommand: ParsableCommand {
 
   /// Reads the files and builds what each measurement begins with.
   private func trial(metric: Metric) throws -> InsertTrial {
-    var base = try VectorFile(path: base)
-    let queries = try VectorFile(path: queries)
-    guard queries.dimension == base.dimension else {
-      throw ValidationError("the queries have \(queries.dimension) dimensions and the base has \(base.dimension)")
-    }
+    var base: VectorFile
+    let queries: VectorFile
+    (base, queries) = try IndexInput.read(base: self.base, queries: self.queries)
     let storages = try VectorStorage.listed(storage, dimension: base.dimension)
     let before = base.count - base.count * percent / 100
     guard before < base.count else { throw ValidationError("\(percent) percent of \(base.count) rows are none") }
@@ -178,8 +178,10 @@ private struct InsertTrial {
     let seconds = (ContinuousClock.now - begun) / .seconds(1)
     let processorSeconds = Sweep.processorSeconds() - processorBegun
     precondition(index.count == before + rows.count && index.tailCount == 0, "every row is there, and linked")
-    let point = Sweep(of: index, queries: queries, truth: truth, k: k)
-      .measure(Sweep.Search(options: SearchOptions(k: k, effort: effort)), threads: 1)
+    let sweep = Sweep(of: index, queries: queries, truth: truth, k: k)
+    let search = Sweep.Search(options: SearchOptions(k: k, effort: effort))
+    try sweep.check(search)
+    let point = sweep.measure(search, threads: 1)
     return InsertCommand.Point(
       storage: start.storage.name, threads: threads, rowsBefore: before, rows: rows.count,
       rowsPerSecond: Double(rows.count) / seconds, processorMicroseconds: processorSeconds * 1e6 / Double(rows.count),

@@ -9,7 +9,8 @@ extension VectorStorage {
   /// The storages that a list names, `auto` among them.
   /// - Throws: `ValidationError`, naming the one that there is not.
   static func listed(_ names: String, dimension: Int) throws -> [VectorStorage] {
-    try names.split(separator: ",").map { name in
+    guard names.contains(where: { $0 != "," }) else { throw ValidationError("--storage is empty") }
+    return try names.split(separator: ",").map { name in
       if name == "auto" { return .automatic(dimension: dimension) }
       guard let storage = VectorStorage(name: String(name)) else {
         let known = allCases.map(\.name).joined(separator: ", ")

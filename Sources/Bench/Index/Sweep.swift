@@ -21,7 +21,7 @@ final class Sweep: Sendable {
   }
 
   /// How to search; a reach stands in the place of what the options ask for.
-  struct Search: Sendable {
+  struct Search: Sendable, Equatable {
     var options: SearchOptions
     var reach: Float?
   }
@@ -65,6 +65,16 @@ final class Sweep: Sendable {
   /// Passes over the queries go on for at least this long: one pass of a few hundred queries is over too soon to be timed.
   private static let secondsMin = 0.3
 
+  /// Searches for the first query, so that what the index refuses is said before anything is measured: it is the same for all queries,
+  /// which were checked when the exact answers were computed.
+  /// - Throws: `IndexError`.
+  func check(_ search: Search) throws(IndexError) {
+    var options = search.options
+    options.reach = search.reach.map { index.reach($0) }
+    _ = try index.search(Array(queries[0]), options)
+  }
+
+  /// - Precondition: ``check(_:)`` throws nothing. A search that fails nevertheless has found nothing, and is not counted as one.
   /// - vectorOfRow: which of the base's vectors each row has, where that is not the one of its own number.
   func measure(_ search: Search, threads: Int, vectorOfRow: [Int]? = nil) -> IndexCommand.Point {
     var options = search.options
@@ -74,10 +84,9 @@ final class Sweep: Sendable {
     let clock = ContinuousClock()
     let start = clock.now
     let cpuStart = Self.processorSeconds()
-    var passes = 0
+    var answered = 0
     repeat {
-      _ = searchAll(options, threads: threads, judge: nil)
-      passes += 1
+      answered += searchAll(options, threads: threads, judge: nil).answered
     } while clock.now - start < .seconds(Self.secondsMin)
     let seconds = (clock.now - start) / .seconds(1)
     let cpuSeconds = Self.processorSeconds() - cpuStart
@@ -87,7 +96,7 @@ final class Sweep: Sendable {
       storage: index.configuration.storage.name, effort: options.effort,
       recallTarget: options.recallTarget.map(Self.rounded), reach: search.reach.map(Self.rounded), threads: threads,
       recall: Double(found.right) / Double(count * min(k, index.count)),
-      qps: Double(passes * count) / seconds, processorMicroseconds: cpuSeconds * 1e6 / Double(passes * count),
+      qps: Double(answered) / seconds, processorMicroseconds: cpuSeconds * 1e6 / Double(max(1, answered)),
       buildSeconds: buildSeconds, calibrationSeconds: calibrationSeconds,
       bytesPerVector: Double(statistics.bytes) / Double(max(1, index.count)),
       distancesPerQuery: Double(found.distances) / Double(count),
@@ -105,6 +114,7 @@ final class Sweep: Sendable {
   }
 
   private struct Found: Sendable {
+    var answered = 0
     var right = 0
     /// Of all ids, so that none of them is left unread.
     var idSum: Int64 = 0
@@ -121,6 +131,7 @@ final class Sweep: Sendable {
       // Each thread takes every threads-th query: no counter to share, and the same work for each.
       let found = self.searchEvery(threads, from: thread, options, judge)
       totals.withLock {
+        $0.answered += found.answered
         $0.right += found.right
         $0.distances += found.distances
         $0.expansions += found.expansions
@@ -138,13 +149,13 @@ final class Sweep: Sendable {
     queries.values.withUnsafeBufferPointer { values in
       for i in stride(from: first, to: queries.count, by: step) {
         let query = UnsafeBufferPointer(rebasing: values[(i * queries.dimension)..<((i + 1) * queries.dimension)])
-        // The queries were checked when the exact answers were computed.
         try? index.search(query, options, scratch: &scratch) { hits in
           for h in 0..<hits.count {
             guard case .int64(let id) = hits.id(at: h) else { continue }
             found.idSum &+= id
             if let judge, truth.isRight(.int64(Int64(judge(id))), forQuery: i) { found.right += 1 }
           }
+          found.answered += 1
           found.distances += hits.distancesComputed
           found.expansions += hits.effort
         }

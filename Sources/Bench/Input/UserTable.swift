@@ -41,16 +41,33 @@ struct UserTable: Sendable {
     return rows
   }
 
-  /// Reads vectors alone, to ask with: at most so many.
+  /// Reads vectors alone, to ask with: at most so many, of a table that has more evenly drawn.
   func readVectors(_ connection: ConnectionOptions, most: Int) throws -> VectorFile {
-    let column = vectorColumn.map(SQLText.identifier) ?? "*"
-    let source = RowSource.query(.vectors(of: "SELECT \(column) FROM \(name)", rowsMax: most))
-    let reader = try BulkReader(connection: connection, source: source, workers: 1)
-    let description = try reader.describe()
-    let (batches, _) = try Self.batches(reader)
+    func reader(rows: Int) throws -> BulkReader {
+      let source = RowSource.query(.vectors(of: vectorsSQL(rows: rows, most: most), rowsMax: most))
+      return try BulkReader(connection: connection, source: source, workers: 1)
+    }
+    // Says what is wrong with the names, so before anything else is asked about the table.
+    let whole = try reader(rows: 0)
+    let description = try whole.describe()
+    let counted = try Connection(connection, stop: StopFlag()).query("SELECT count(*) FROM \(name)")
+    let rows = Int((counted.first?.first ?? nil) ?? "") ?? 0
+    let (batches, _) = try Self.batches(rows > most ? reader(rows: rows) : whole)
     let values = batches.flatMap(\.vectors)
     return VectorFile(
       count: values.count / description.dimension, dimension: description.dimension, values: values)
+  }
+
+  /// All vectors; of more rows than are read as many as are read, row i of n being taken where i · most / n reaches another whole number.
+  /// - rows: of the table, about: more or fewer by the time of the read do no harm.
+  func vectorsSQL(rows: Int, most: Int) -> String {
+    let column = vectorColumn.map(SQLText.identifier) ?? "*"
+    guard rows > most else { return "SELECT \(column) FROM \(name)" }
+    let number = "vizinho_drawn_by"
+    return """
+      SELECT \(column) FROM (SELECT \(column), row_number() OVER () AS \(number) FROM \(name)) AS numbered
+       WHERE \(number) * \(most) / \(rows) > (\(number) - 1) * \(most) / \(rows)
+      """
   }
 
   private static func batches(_ reader: BulkReader) throws -> (batches: [RowBatch], summary: BulkReadSummary) {

@@ -25,6 +25,11 @@ struct ArrivalSchedule: Sequence, IteratorProtocol, Sendable {
   private var count = 0.0
   private var last = 0.0
 
+  /// The rates that a load may be asked for.
+  static let rateRange = 0.001...1e7
+  /// What is due later is due then, in a hundred years: a time that a schedule's reader can still add to its own.
+  private static let nanosecondsMax = 4e18
+
   /// - rate: requests a second, of all threads together.
   /// - Precondition: `rate` is above 0, and `thread` is one of the `threads`.
   init(rate: Double, spacing: ArrivalSpacing, seed: UInt64, thread: Int = 0, threads: Int = 1) {
@@ -41,11 +46,13 @@ struct ArrivalSchedule: Sequence, IteratorProtocol, Sendable {
     case .even:
       // From the count and not from the last, so that no error adds up.
       defer { count += 1 }
-      return Int64(firstNanoseconds + count * gapNanoseconds)
+      return Self.time(firstNanoseconds + count * gapNanoseconds)
     case .poisson:
       // 1 − u is above 0.
       last -= log(1 - Double.random(in: 0..<1, using: &random)) * gapNanoseconds
-      return Int64(last)
+      return Self.time(last)
     }
   }
+
+  private static func time(_ nanoseconds: Double) -> Int64 { Int64(Swift.min(nanoseconds, nanosecondsMax)) }
 }

@@ -91,8 +91,8 @@ struct LoadCommand: AsyncParsableCommand {
 
   /// What is to be run, and the connections of an open loop.
   private func plan() throws -> (LoadCampaign.Plan, connections: Int) {
-    let counts = try clients.map { try Self.numbers($0, "--clients") }
-    guard counts?.allSatisfy({ $0 == $0.rounded() && $0 <= 4_096 }) ?? true else {
+    let counts = try clients.map { try Self.numbers($0, "--clients", in: 1...4_096) }
+    guard counts?.allSatisfy({ $0 == $0.rounded() }) ?? true else {
       throw ValidationError("--clients must be whole numbers up to 4096")
     }
     guard rate != nil || sweep else {
@@ -104,13 +104,16 @@ struct LoadCommand: AsyncParsableCommand {
     }
     let connections = counts.map { Int($0[0]) } ?? 8
     guard let rate else { return (.sweep, connections) }
-    return (.rates(try Self.numbers(rate, "--rate")), connections)
+    return (.rates(try Self.numbers(rate, "--rate", in: ArrivalSchedule.rateRange)), connections)
   }
 
-  private static func numbers(_ list: String, _ option: String) throws -> [Double] {
+  private static func numbers(_ list: String, _ option: String, in range: ClosedRange<Double>) throws -> [Double] {
     try list.split(separator: ",", omittingEmptySubsequences: false).map { text in
-      guard let number = Double(text.trimmingCharacters(in: .whitespaces)), number > 0, number <= 1e7 else {
-        throw ValidationError("\(option): \"\(text)\" is no number above 0")
+      // Neither infinity nor NaN is within a range.
+      guard let number = Double(text.trimmingCharacters(in: .whitespaces)), range.contains(number) else {
+        throw ValidationError(
+          "\(option): \"\(text)\" is no number from \(Figure.plain(range.lowerBound)) to \(Figure.plain(range.upperBound))"
+        )
       }
       return number
     }

@@ -57,8 +57,11 @@ final class BenchSchema {
       }
       try Self.drop(name, over: connection)
     }
+    // Together: one that is left without its mark would be nobody's, and every later run would refuse it.
+    try connection.query("BEGIN")
     try connection.query("CREATE SCHEMA \(SQLText.identifier(name))")
     try connection.query("COMMENT ON SCHEMA \(SQLText.identifier(name)) IS \(SQLText.literal(Self.mark))")
+    try connection.query("COMMIT")
   }
 
   /// A table here, as SQL writes it.
@@ -125,6 +128,12 @@ final class BenchSchema {
     try finish(Self.table(of: index))
   }
 
+  /// Takes away the table of an index that could not be built, as far as it was made.
+  func discard(_ index: PgvectorIndex) throws {
+    precondition(index != .exact, "the first table is everybody's")
+    try connection.query("DROP TABLE IF EXISTS \(table(Self.table(of: index)))")
+  }
+
   /// Keys, an index for the filter, and statistics, as a table has them that is in use.
   private func finish(_ name: String) throws {
     let target = table(name)
@@ -141,6 +150,7 @@ final class BenchSchema {
     var indexBytes: Int
     /// The table with its TOAST, which a search reads beside some indexes.
     var tableBytes: Int
+    /// Beyond what there was before, as ``ServerMemory`` sees it.
     var peakMemoryBytes: Int?
     var statement: String
   }
@@ -157,12 +167,16 @@ final class BenchSchema {
     // Otherwise the size of the table decides, and small ones get no helpers.
     let target = sql.table
     try connection.query("ALTER TABLE \(target) SET (parallel_workers = \(workers))")
-    let clock = ContinuousClock()
-    let start = clock.now
-    let build = { try self.connection.query(statement) }
-    let peak = try memory.map { try $0.peak(during: build).bytes }
-    if memory == nil { _ = try build() }
-    let seconds = (clock.now - start) / .seconds(1)
+    let seconds: Double
+    let peak: Int?
+    if let memory {
+      let seen = try memory.growth(during: { try self.run(statement) })
+      seconds = seen.value
+      peak = seen.bytes
+    } else {
+      seconds = try run(statement)
+      peak = nil
+    }
     // Searches are to be planned as for any table.
     try connection.query("ALTER TABLE \(target) RESET (parallel_workers)")
     try connection.query("VACUUM (ANALYZE) \(target)")
@@ -171,14 +185,29 @@ final class BenchSchema {
       tableBytes: try size(of: Self.table(of: index)), peakMemoryBytes: peak, statement: statement)
   }
 
+  /// - Returns: the seconds that it took, and nothing else did.
+  private func run(_ statement: String) throws -> Double {
+    let clock = ContinuousClock()
+    let start = clock.now
+    try connection.query(statement)
+    return (clock.now - start) / .seconds(1)
+  }
+
   /// Of an index, or of a table with what is stored out of line.
   private func size(of name: String) throws -> Int {
     let found = try connection.query("SELECT pg_table_size(\(SQLText.literal(table(name)))::regclass)")
     return Int((found.first?.first ?? nil) ?? "") ?? 0
   }
 
-  /// Lets what was written reach the disk now and not while something is measured, where the role may ask for it.
-  func checkpoint() { _ = try? connection.query("CHECKPOINT") }
+  /// Lets what was written reach the disk now and not while something is measured.
+  /// - Returns: what Postgres says where it does not do it.
+  func checkpoint() throws(SourceError) -> SourceError? {
+    do throws(SourceError) { try connection.query("CHECKPOINT") } catch {
+      guard !error.endsRun else { throw error }
+      return error
+    }
+    return nil
+  }
 
   // MARK: The end
 
@@ -188,8 +217,9 @@ final class BenchSchema {
     try other.query("SELECT pg_cancel_backend($1::int)", [String(connection.serverProcessID)])
   }
 
-  /// Drops a publication and a slot, and waits for a walsender that is still at the slot.
-  static func dropReplication(publication: String, slot: String, over connection: Connection) throws {
+  /// Drops a publication and a slot of this schema's run, and waits for a walsender that is still at the slot; one that stays is ended: an
+  /// engine that a killed run has left behind reads on for ever.
+  func dropReplication(publication: String, slot: String, over connection: Connection) throws {
     for attempt in 0..<Self.attemptsMax {
       do throws(SourceError) {
         try connection.query(
@@ -199,13 +229,30 @@ final class BenchSchema {
       } catch {
         // 55006: somebody reads from it still.
         guard error.sqlState == "55006", attempt < Self.attemptsMax - 1 else { throw error }
-        usleep(100_000)
+        if attempt < Self.patientAttempts {
+          usleep(100_000)
+        } else {
+          // No pause after it, since such an engine comes back.
+          try endReader(of: slot, over: connection)
+        }
       }
     }
     try connection.query("DROP PUBLICATION IF EXISTS \(SQLText.identifier(publication))")
   }
 
-  private static let attemptsMax = 100
+  /// Ends the walsender at a slot, and waits until it has ended. The slot is named by a run, and only while the schema has the mark of one.
+  private func endReader(of slot: String, over connection: Connection) throws(SourceError) {
+    try connection.query(
+      """
+      SELECT pg_terminate_backend(active_pid, 1000) FROM pg_catalog.pg_replication_slots
+       WHERE slot_name = $1 AND active_pid IS NOT NULL AND database = current_database()
+         AND EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $2 AND obj_description(oid, 'pg_namespace') = $3)
+      """, [slot, name, Self.mark])
+  }
+
+  /// So often a tenth of a second is waited, as for an engine that has just been ended.
+  private static let patientAttempts = 10
+  private static let attemptsMax = 40
 
   static func drop(_ name: String, over connection: Connection) throws {
     try connection.query("DROP SCHEMA IF EXISTS \(SQLText.identifier(name)) CASCADE")

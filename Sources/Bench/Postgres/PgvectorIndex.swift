@@ -1,9 +1,10 @@
 // The indexes of pgvector that are compared, each as its users make it: pgvector's README is where the forms are from.
 //
-// May use: ArgumentParser, for its errors.
+// May use: ArgumentParser, for its errors; PostgresSource for the type of a column.
 
 import ArgumentParser
 import Foundation
+import PostgresSource
 
 /// One way to search with pgvector.
 enum PgvectorIndex: Hashable, Sendable {
@@ -19,7 +20,7 @@ enum PgvectorIndex: Hashable, Sendable {
   case exact
 
   /// What stands for it on the command line when nothing is said.
-  static let standardList = "hnsw:16:64,hnsw:16:200,halfvec:16:200,binary:16:200,ivfflat,exact"
+  static let standardList = "hnsw:16:64,hnsw:16:200,hnsw:32:200,halfvec:16:200,binary:16:200,ivfflat,exact"
 
   /// Reads `hnsw:16:64,halfvec,binary:16:200,ivfflat:100,exact`: after the kind m and ef_construction, or lists; left out, they are pgvector's own.
   /// - Throws: `ValidationError`, naming the one that there is not.
@@ -87,18 +88,27 @@ enum PgvectorIndex: Hashable, Sendable {
     case .hnsw(let m, let effort): "hnsw_\(m)_\(effort)"
     case .halfvec(let m, let effort): "halfvec_\(m)_\(effort)"
     case .binary(let m, let effort): "binary_\(m)_\(effort)"
-    case .ivfflat: "ivfflat"
+    case .ivfflat(let lists): "ivfflat_\(lists.map(String.init) ?? "auto")"
     case .exact: "exact"
     }
   }
 
-  /// Whether it is an HNSW index of the vectors themselves, which is what the parts beside the search are measured on.
+  /// Whether it is an HNSW index of the vectors themselves.
   var isPlainHNSW: Bool { if case .hnsw = self { true } else { false } }
+  private var isHalfvecHNSW: Bool { if case .halfvec = self { true } else { false } }
+
+  /// Those that filters and rows that change are measured on: HNSW over the vectors; where there is none, HNSW over halves, which is what
+  /// there is of vectors that are too long for the other.
+  static func graphs(of indexes: [PgvectorIndex]) -> [PgvectorIndex] {
+    let plain = indexes.filter(\.isPlainHNSW)
+    return plain.isEmpty ? indexes.filter(\.isHalfvecHNSW) : plain
+  }
 
   /// The most dimensions that pgvector 0.8 indexes in this way.
-  var dimensionMax: Int {
+  /// - column: the type of the column; of halves, twice as many are indexed.
+  func dimensionMax(column: VectorType) -> Int {
     switch self {
-    case .hnsw, .ivfflat: 2_000
+    case .hnsw, .ivfflat: column == .halfvec ? 4_000 : 2_000
     case .halfvec: 4_000
     // 64,000 bits, and 16,000 components that a vector may have.
     case .binary, .exact: 16_000

@@ -85,14 +85,16 @@ struct PgvectorSQL: Sendable {
 extension PgvectorIndex {
   /// About the memory that a parallel build of the graph takes: what `maintenance_work_mem` must hold for the build to stay in memory. The
   /// vector, and for each of 2 m links on the ground and the few above it a pointer and a distance; allocation rounds up.
-  func graphBytes(rows: Int, dimension: Int) -> Int {
+  /// - column: the type of the column.
+  func graphBytes(rows: Int, dimension: Int, column: VectorType = .vector) -> Int {
+    let componentBytes = column == .vector ? 4 : 2
     func graph(_ m: Int, _ vectorBytes: Int) -> Int { rows * (vectorBytes + 2 * m * 16 + m * 8 + 160) * 5 / 4 }
     switch self {
-    case .hnsw(let m, _): return graph(m, 4 * dimension)
+    case .hnsw(let m, _): return graph(m, componentBytes * dimension)
     case .halfvec(let m, _): return graph(m, 2 * dimension)
     case .binary(let m, _): return graph(m, dimension / 8)
     // k-means over a sample of 50 rows a list, or 10,000.
-    case .ivfflat(let lists): return max(10_000, 50 * (lists ?? 1)) * dimension * 4 * 2
+    case .ivfflat(let lists): return max(10_000, 50 * (lists ?? 1)) * dimension * componentBytes * 2
     case .exact: return 0
     }
   }

@@ -17,6 +17,8 @@ struct PostgresFacts: Sendable {
   var isStandby: Bool
   /// Whether this role may make a replication slot, and the server keeps enough in its log for one.
   var followsByLog: Bool
+  /// Connections that the server takes and does not reserve for others.
+  var connectionsMax: Int
 
   /// - Throws: ``SourceError`` of the connection; ``BenchError`` with `unfitPostgres` where pgvector is missing or too old, or the role may
   ///   not make a schema.
@@ -27,16 +29,21 @@ struct PostgresFacts: Sendable {
              has_database_privilege(current_database(), 'CREATE'), pg_is_in_recovery(),
              current_setting('wal_level') = 'logical'
                AND (SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user),
-             (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+             (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()),
+             current_setting('max_connections')::int
+               - CASE WHEN (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user) THEN 0
+                   ELSE current_setting('superuser_reserved_connections')::int
+                     + coalesce(current_setting('reserved_connections', true)::int, 0) END
       """)
     let row = rows.first?.map { $0 ?? "" } ?? []
-    guard row.count == 7 else { throw BenchError(.unfitPostgres, "Postgres does not say what it is.") }
+    guard row.count == 8 else { throw BenchError(.unfitPostgres, "Postgres does not say what it is.") }
     database = row[0]
     role = row[1]
     version = String(row[2].prefix { $0 != " " })
     isStandby = row[4] == "t"
     followsByLog = row[5] == "t"
     databaseOID = row[6]
+    connectionsMax = Int(row[7]) ?? .max
     let found = try connection.query(
       """
       SELECT e.extversion, n.nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
@@ -68,6 +75,20 @@ struct PostgresFacts: Sendable {
         "The role \(SQLText.identifier(role)) may not make a schema in \(quoted), where the comparison keeps its tables. "
           + "Run: GRANT CREATE ON DATABASE \(quoted) TO \(SQLText.identifier(role)); or name another database.")
     }
+  }
+
+  /// What a run needs beside the clients: it holds the schema, writes, cleans up, and the engine reads and follows.
+  static let ownConnections = 8
+
+  /// - most: connections that the server takes and does not reserve for others.
+  /// - clients: that search at once.
+  /// - Throws: ``BenchError`` with `unfitPostgres` where there are too few.
+  static func checkConnections(_ most: Int, clients: Int) throws(BenchError) {
+    guard clients > most - ownConnections else { return }
+    throw BenchError(
+      .unfitPostgres,
+      "--clients asks for \(clients) connections at once, and a run needs \(ownConnections) beside them; the server has \(most) that are "
+        + "not reserved for others. Give fewer --clients, or raise max_connections.")
   }
 
   /// Whether pgvector can go on scanning when a filter leaves too few rows: since 0.8.

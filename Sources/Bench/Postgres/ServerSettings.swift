@@ -20,14 +20,18 @@ struct ServerSettings: Sendable {
 
   /// In the order of the report.
   static let names = [
-    "server_version", "shared_buffers", "effective_cache_size", "work_mem", "maintenance_work_mem",
+    "server_version", Self.encryption, "shared_buffers", "effective_cache_size", "work_mem", "maintenance_work_mem",
     "max_parallel_maintenance_workers", "max_parallel_workers_per_gather", "max_parallel_workers",
     "max_worker_processes",
     "jit", "fsync", "synchronous_commit", "full_page_writes", "wal_level", "max_wal_size", "autovacuum",
     "random_page_cost",
-    "huge_pages", "debug_assertions",
+    "huge_pages", "debug_assertions", "hnsw.max_scan_tuples", "hnsw.scan_mem_multiplier",
   ]
 
+  /// No setting of the server, but what connections like ours agreed on with it: `off`, or the cipher.
+  static let encryption = "TLS of the connections"
+
+  /// - connection: one in which pgvector's library is loaded: its settings exist from then on.
   /// - Throws: ``SourceError``.
   init(of connection: Connection) throws(SourceError) {
     // What the session would have by itself: some of it our connections change.
@@ -38,6 +42,11 @@ struct ServerSettings: Sendable {
     for row in rows {
       guard row.count == 3, let name = row[0], let text = row[1], let unit = row[2] else { continue }
       values[name] = Value(text: text, unit: unit)
+    }
+    let session = try connection.query(
+      "SELECT ssl, cipher FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()")
+    if let row = session.first, row.count == 2, let isOn = row[0] {
+      values[Self.encryption] = Value(text: isOn == "t" ? row[1] ?? "on" : "off", unit: "")
     }
   }
 
@@ -73,6 +82,8 @@ struct SettingsContext: Sendable {
   /// Set for our builds.
   var maintenanceBytes: Int
   var maintenanceWorkers: Int
+  /// Builds that had no helpers, since with them they failed.
+  var buildsWithoutHelpers = 0
   /// The largest index that was built, with the vectors that are read beside it; 0: none is built.
   var largestIndexBytes: Int
   /// The most that a build needs to stay in memory.
@@ -99,6 +110,13 @@ extension ServerSettings {
 
   private func finding(_ name: String, _ context: SettingsContext) -> Finding? {
     switch name {
+    case Self.encryption:
+      // Through a Unix socket there is none, so the server is reached by TCP.
+      guard let text = values[name]?.text, text != "off" else { return nil }
+      return Finding(
+        text:
+          "pgvector's questions and answers are encrypted, and the engine's are not, which has no TLS; where both are on one machine, give "
+          + "sslmode=disable")
     case "shared_buffers":
       guard let bytes = bytes(name), bytes < context.largestIndexBytes else { return nil }
       return Finding(
@@ -121,15 +139,23 @@ extension ServerSettings {
         isWarning: false)
     case "max_parallel_maintenance_workers":
       let most = min(number("max_parallel_workers") ?? .max, number("max_worker_processes") ?? .max)
+      let exceptions =
+        context.buildsWithoutHelpers == 0
+        ? "" : "; but \(context.buildsWithoutHelpers) had none, since with them Postgres gave up, as the notes say"
       if context.maintenanceWorkers > most {
         return Finding(
           text:
             "the builds of this run asked for \(context.maintenanceWorkers) beside their own process, and the server has \(most) in all"
-        )
+            + exceptions)
       }
       return Finding(
-        text: "the builds of this run had \(context.maintenanceWorkers), and their own process beside",
-        isWarning: context.maintenanceWorkers + 1 < context.processors)
+        text: "the builds of this run had \(context.maintenanceWorkers), and their own process beside" + exceptions,
+        isWarning: context.maintenanceWorkers + 1 < context.processors || context.buildsWithoutHelpers > 0)
+    case "hnsw.max_scan_tuples":
+      return Finding(text: "with hnsw.iterative_scan, a scan visits about so many rows at most", isWarning: false)
+    case "hnsw.scan_mem_multiplier":
+      return Finding(
+        text: "with hnsw.iterative_scan, a scan takes at most about so many times work_mem", isWarning: false)
     case "jit":
       return isOn(name) == true
         ? Finding(

@@ -25,6 +25,9 @@ struct RecallCurve: Sendable, Equatable {
   /// The median latency at this recall in microseconds, interpolated in the same way between the same two points.
   func p50(at recall: Double) -> Double? { interpolated(at: recall) { $0.latency?.p50 } }
 
+  /// The same of the 99th percentile.
+  func p99(at recall: Double) -> Double? { interpolated(at: recall) { $0.latency?.p99 } }
+
   private func interpolated(at recall: Double, _ figure: (CurvePoint) -> Double?) -> Double? {
     guard let above = frontier.firstIndex(where: { $0.recall >= recall }) else { return nil }
     let upper = frontier[above]
@@ -58,7 +61,8 @@ extension MatchedRecall {
         let between = curve.qps(at: recall)
         return MatchedRecall(
           clients: series.clients, recall: recall, engine: series.engine, qps: between ?? point?.qps.median,
-          p50: curve.p50(at: recall) ?? point?.latency?.p50, reached: point != nil,
+          p50: curve.p50(at: recall) ?? point?.latency?.p50, p99: curve.p99(at: recall) ?? point?.latency?.p99,
+          reached: point != nil,
           isAtLeast: point != nil && between == nil)
       }
     }

@@ -14,7 +14,7 @@ struct ReportOptions: ParsableArguments {
 
 /// Thrown where a run can stop, after the user asked for it. What was measured so far is kept.
 struct Interrupted: Error {
-  /// SIGINT or SIGTERM.
+  /// SIGINT, SIGTERM or SIGHUP.
   var signal: Int32
 }
 
@@ -35,7 +35,7 @@ final class ReportSink: Sendable {
   private let files: ReportFiles
   private let began = ContinuousClock.now
 
-  /// Runs a measurement: makes a sink, catches SIGINT and SIGTERM, and ends with the summary and the page, also where the body throws:
+  /// Runs a measurement: makes a sink, catches SIGINT, SIGTERM and SIGHUP, and ends with the summary and the page, also where the body throws:
   /// then with what was measured until then, marked as interrupted.
   ///
   /// Throws what the body threw; for `Interrupted` the exit code that a shell expects. A body that throws an `ExitCode` of its own has

@@ -176,8 +176,9 @@ extension ShadowCommand {
     [
       "Postgres compares all rows that the filter leaves: enable_indexscan is off, and EXPLAIN was asked whether that holds.",
       "Each query is asked of Postgres, then of the engine, over one connection each, one at a time. Before it is asked, a collection that "
-        + "follows Postgres is waited for until it has what had committed when Postgres had answered. A query whose answers differ is asked "
-        + "once more of both, and counts as it was then.",
+        + "follows Postgres is waited for until it has what had committed when Postgres had answered: with the query before (with the last "
+        + "before the first), and with the query itself only where there is no other or the server refuses that one. A query whose answers "
+        + "differ is asked once more of both, and counts as it was then.",
       "Overlap is the share of the k nearest rows that came back. A row in their place that is as near, by Postgres's own distance, counts "
         + "as right: distances are equal where they differ by no more than 1e-5 of the distance, or 1e-5 where that is below 1.",
       "Rank distance is by how many places the rows that both answers have stand apart, among those rows, on average; rows at equal "

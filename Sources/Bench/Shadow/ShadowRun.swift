@@ -13,6 +13,8 @@ final class ShadowRun {
   private let questions: QuestionOptions
   private let bounds: ShadowBounds
   private(set) var summary = ShadowSummary()
+  /// What the engine is waited for with: another question than the next one, whose rows would be warm then.
+  private var other: LoggedQuery?
 
   init(_ postgres: ExactPostgres, _ engine: ShadowedEngine, _ questions: QuestionOptions, _ bounds: ShadowBounds) {
     self.postgres = postgres
@@ -30,6 +32,7 @@ final class ShadowRun {
       try checkPlans(queries)
       for (i, query) in queries.enumerated() {
         try sink.checkpoint()
+        other = Self.other(than: i, of: queries)
         try take(query, numbers[i])
         sink.advance(to: Double(i + 1) / Double(queries.count))
       }
@@ -38,6 +41,11 @@ final class ShadowRun {
       throw error
     }
     try report(to: sink)
+  }
+
+  /// The query before; for the first the last, which is asked latest. nil where there is one alone.
+  static func other(than number: Int, of queries: [LoggedQuery]) -> LoggedQuery? {
+    queries.count > 1 ? queries[number > 0 ? number - 1 : queries.count - 1] : nil
   }
 
   private func report(to sink: ReportSink) throws {
@@ -94,7 +102,7 @@ final class ShadowRun {
     let began = MonotonicClock.nanoseconds()
     let exact = try postgres.nearest(query.vector, k: k, condition: condition.sql)
     if isTimed { summary.exactLatency.record(nanoseconds: MonotonicClock.nanoseconds() - began) }
-    try engine.catchUp(query)
+    try engine.catchUp(query, with: other)
     let (result, nanoseconds) = try engine.search(query)
     let reply: SearchReply
     switch result {

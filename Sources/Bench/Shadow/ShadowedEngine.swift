@@ -35,20 +35,29 @@ final class ShadowedEngine {
   /// Waits until the collection has everything that had been committed when this is called: after a read of Postgres, everything that the read
   /// saw. From then on no answer is older, since a collection only goes forward.
   ///
-  /// The question is the query's own, so that it passes where searches must name a tenant, for one row.
+  /// What is asked for that is a query as the user has it, with its own filter, so that it passes where searches must name a tenant; for
+  /// one row.
+  /// - query: the one that is asked next. It is waited with only where there is no other, or where the other is refused.
+  /// - other: another one, so that the next one's latency is not that of a question that was asked the moment before.
   /// - Throws: ``BenchError`` where it cannot be waited for.
-  func catchUp(_ query: LoggedQuery) throws(BenchError) {
+  func catchUp(_ query: LoggedQuery, with other: LoggedQuery?) throws(BenchError) {
     guard follows else { return }
+    if let other, other.vector.allSatisfy(\.isFinite), try wait(with: other) { return }
+    _ = try wait(with: query)
+  }
+
+  /// - Returns: whether it was waited; not so where the query is refused for what it is.
+  private func wait(with query: LoggedQuery) throws(BenchError) -> Bool {
     let request = try questions.request(query, freshness: .strong(waitMilliseconds: Self.waitMilliseconds), k: 1)
     switch try ask(request).result {
-    case .success: return
+    case .success: return true
     case .failure(let error) where Self.isAboutPosition(error.code):
       throw BenchError(
         .engineRefused,
         "The collection \"\(collection.name)\" cannot be waited for, so its answers could be older than Postgres's "
           + "(\(error.code)): \(error.message).")
     // What is wrong with the query itself, its own search will say.
-    case .failure: return
+    case .failure: return false
     }
   }
 

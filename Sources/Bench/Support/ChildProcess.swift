@@ -1,6 +1,6 @@
 // A program that runs beside this one: started, watched, ended, and asked afterwards what it took.
 //
-// May use: posix_spawn and wait4.
+// May use: posix_spawn and wait4; ProcessFacts; Interruption, whose second signal ends children.
 
 import Foundation
 import Synchronization
@@ -9,8 +9,8 @@ import Synchronization
 struct ProcessEnd: Sendable, Equatable {
   /// Its exit code, or the negative number of the signal that ended it.
   var code: Int32
-  /// The most memory that it ever had.
-  var peakMemoryBytes: Int
+  /// The most memory that it had had when it was last looked at; nil where it ended before that.
+  var peakMemoryBytes: Int?
   var processorSeconds: Double
 }
 
@@ -19,7 +19,13 @@ final class ChildProcess: Sendable {
   let processID: Int32
   /// The file that its output and its errors go to.
   let log: String
-  private let ended = Mutex<ProcessEnd?>(nil)
+  private let state = Mutex(State())
+  private let began: ContinuousClock.Instant
+
+  private struct State {
+    var end: ProcessEnd?
+    var peakMemoryBytes: Int?
+  }
 
   /// - environment: all of it.
   /// - Throws: ``BenchError`` with `engineFailed`.
@@ -36,8 +42,13 @@ final class ChildProcess: Sendable {
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
     defer { posix_spawnattr_destroy(&attributes) }
-    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF))
     posix_spawnattr_setpgroup(&attributes, 0)
+    // This program may ignore it, and a child would go on doing so.
+    var defaults = sigset_t()
+    sigemptyset(&defaults)
+    sigaddset(&defaults, SIGPIPE)
+    posix_spawnattr_setsigdefault(&attributes, &defaults)
 
     let argumentStrings = ([program] + arguments).map { strdup($0) }
     let environmentStrings = environment.map { strdup("\($0.key)=\($0.value)") }
@@ -49,14 +60,16 @@ final class ChildProcess: Sendable {
     guard status == 0 else {
       throw BenchError(.engineFailed, "\(program) cannot be started: \(String(cString: strerror(status))).")
     }
+    Interruption.children.add(process)
     processID = process
+    began = ContinuousClock.now
   }
 
   /// How it ended; nil while it runs.
   func poll() -> ProcessEnd? { wait(options: WNOHANG) }
 
-  /// Waits for its end, and looks now and then whether to give up.
-  /// - isGivenUp: asked ten times a second; throws to give up, and then the process is ended first.
+  /// Waits for its end, and looks fifty times a second at its memory and at whether to give up.
+  /// - isGivenUp: throws to give up, and then the process is ended first.
   func wait(_ isGivenUp: () throws -> Void) throws -> ProcessEnd {
     while true {
       if let end = poll() { return end }
@@ -64,9 +77,11 @@ final class ChildProcess: Sendable {
         self.end()
         throw error
       }
-      usleep(100_000)
+      usleep(Self.lookMicroseconds)
     }
   }
+
+  private static let lookMicroseconds: UInt32 = 20_000
 
   /// Asks it to end, and ends it where it does not within ten seconds.
   func end() {
@@ -81,20 +96,32 @@ final class ChildProcess: Sendable {
   }
 
   private func wait(options: Int32) -> ProcessEnd? {
-    ended.withLock { ended in
-      if let ended { return ended }
+    state.withLock { state in
+      if let end = state.end { return end }
+      look(&state)
       var status: Int32 = 0
       var usage = rusage()
       let found = wait4(processID, &status, options, &usage)
       guard found != 0 else { return nil }
+      Interruption.children.remove(processID)
       // An error can only be that there is no such child, so that nothing is left to wait for.
       let signal = status & 0x7F
       let end = ProcessEnd(
-        code: found < 0 ? -1 : signal != 0 ? -signal : (status >> 8) & 0xFF, peakMemoryBytes: usage.ru_maxrss << 10,
+        code: found < 0 ? -1 : signal != 0 ? -signal : (status >> 8) & 0xFF, peakMemoryBytes: state.peakMemoryBytes,
         processorSeconds: Self.seconds(usage.ru_utime) + Self.seconds(usage.ru_stime))
-      ended = end
+      state.end = end
       return end
     }
+  }
+
+  /// The memory is not wait4's ru_maxrss: until its exec a child has its parent's memory, of which that figure keeps the most, so that a
+  /// parent with many vectors would hide what its child took. VmHWM begins anew with the exec, and is gone with the process. It is not
+  /// read in the very first moment, in which the old memory may still be seen.
+  private func look(_ state: inout State) {
+    guard ContinuousClock.now - began >= .microseconds(Int64(Self.lookMicroseconds)),
+      let memory = ProcessFacts.memory(of: processID)
+    else { return }
+    state.peakMemoryBytes = max(state.peakMemoryBytes ?? 0, memory.peakBytes)
   }
 
   private static func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }

@@ -37,4 +37,18 @@ struct FilteredPartTests {
     let wrong = judge([0, 1, 2], [6, 6, 99])
     #expect((wrong.recall, wrong.short, wrong.outside) == (3.0 / 6, 1, 2))
   }
+
+  @Test func failedSearchesAreTold() {
+    var tally = PointTally()
+    tally.add(ClosedLoop.Outcome())
+    #expect(FilteredPart.errorNote(of: tally, id: "x", detail: "ef=40", share: 0.1) == nil)
+    var outcome = ClosedLoop.Outcome()
+    (outcome.errors, outcome.firstError) = (2, "no room")
+    tally.add(outcome)
+    outcome.firstError = "still no room"
+    tally.add(outcome)
+    #expect(
+      FilteredPart.errorNote(of: tally, id: "x", detail: "ef=40", share: 0.1)
+        == "Where a share of 0.1 matches, 4 timed searches of x (ef=40) failed; the first time it said: no room")
+  }
 }

@@ -17,7 +17,7 @@ struct PgvectorIndexTests {
       ])
     // Twice M is the least that pgvector takes.
     #expect(try PgvectorIndex.list("hnsw:48") == [.hnsw(connectivity: 48, constructionEffort: 96)])
-    #expect(try PgvectorIndex.list(PgvectorIndex.standardList).count == 6)
+    #expect(try PgvectorIndex.list(PgvectorIndex.standardList).count == 7)
   }
 
   @Test(arguments: [
@@ -52,14 +52,24 @@ struct PgvectorIndexTests {
   }
 
   @Test func eachHasNamesOfItsOwn() throws {
-    let all = try PgvectorIndex.list(PgvectorIndex.standardList)
+    let others = "hnsw:8:16,halfvec:16:64,halfvec:32:200,binary:8:16,ivfflat:100,ivfflat:1000"
+    let all = try PgvectorIndex.list(PgvectorIndex.standardList + "," + others)
+    #expect(all.count == 13)
     #expect(Set(all.map(\.id)).count == all.count)
     #expect(Set(all.map(\.slug)).count == all.count)
     #expect(all[0].id == "pgvector hnsw m=16 efc=64")
-    #expect(all.filter(\.isPlainHNSW).count == 2)
+    #expect(all.filter(\.isPlainHNSW).count == 4)
     // A name in Postgres has at most 63 bytes.
     #expect(all.allSatisfy { BenchSchema.indexName(of: $0).utf8.count < 63 })
     #expect(BenchSchema.table(of: .exact) == BenchSchema.rowsTable)
+  }
+
+  @Test func otherPartsAreMeasuredOnHNSWOverVectorsOrElseOverHalves() throws {
+    func graphs(_ list: String) throws -> [PgvectorIndex] { PgvectorIndex.graphs(of: try PgvectorIndex.list(list)) }
+    let all = try PgvectorIndex.list("halfvec,hnsw:32:200,binary,hnsw,ivfflat,exact")
+    #expect(PgvectorIndex.graphs(of: all) == [all[1], all[3]])
+    #expect(try graphs("binary,halfvec:8:64,exact") == [.halfvec(connectivity: 8, constructionEffort: 64)])
+    #expect(try graphs("binary,ivfflat,exact").isEmpty)
   }
 }
 
@@ -149,6 +159,38 @@ struct ComparisonPlanTests {
     #expect(ComparisonPlan(twice, rows: 5_000, dimension: 8, column: .vector).indexes == [.ivfflat(lists: 5)])
   }
 
+  @Test func aColumnOfHalvesIsIndexedWithTwiceTheDimensions() throws {
+    let all = try PgvectorIndex.list("hnsw,halfvec,ivfflat,exact")
+    let wide = ComparisonPlan(all, rows: 5_000, dimension: 3_072, column: .halfvec)
+    #expect(wide.indexes == [.hnsw(connectivity: 16, constructionEffort: 64), .ivfflat(lists: 5), .exact])
+    #expect(wide.notes.count == 1)
+    #expect(ComparisonPlan(all, rows: 5_000, dimension: 4_000, column: .halfvec).indexes.count == 3)
+    let wider = ComparisonPlan(all, rows: 5_000, dimension: 4_001, column: .halfvec)
+    #expect(wider.indexes == [.exact])
+    #expect(wider.notes.count == 3 && wider.notes.allSatisfy { $0.contains("at most 4000") })
+  }
+
+  @Test func anIndexOfHalvesOverHalvesIsThePlainOne() throws {
+    let asked = try PgvectorIndex.list("halfvec:8:100,binary")
+    let plan = ComparisonPlan(asked, rows: 5_000, dimension: 384, column: .halfvec)
+    #expect(plan.indexes.first == .hnsw(connectivity: 8, constructionEffort: 100) && plan.indexes.count == 2)
+    #expect(plan.notes.count == 1 && plan.notes[0].contains("pgvector hnsw m=8 efc=100"))
+  }
+
+  @Test func partsThatAreOfTheEngineAloneAreSaid() throws {
+    let binary = try PgvectorIndex.list("binary,exact")
+    let graphs = try PgvectorIndex.list("halfvec")
+    let all = Set(ComparisonPart.allCases)
+    let note = try #require(ComparisonPlan.noteOfNoGraph(built: binary, asked: binary, parts: all))
+    #expect(note.contains("filters, freshness, mixed load") && note.contains("--pgvector names none"))
+    // Asked for, and not there.
+    let both = binary + graphs
+    let left = try #require(ComparisonPlan.noteOfNoGraph(built: binary, asked: both, parts: [.search, .mixed]))
+    #expect(left.contains("mixed load") && !left.contains("filters") && left.contains("left out"))
+    #expect(ComparisonPlan.noteOfNoGraph(built: graphs, asked: graphs, parts: all) == nil)
+    #expect(ComparisonPlan.noteOfNoGraph(built: binary, asked: binary, parts: [.search]) == nil)
+  }
+
   @Test func buildsGetWhatTheirGraphTakesWithinReason() {
     let megabyte = 1 << 20
     func bytes(_ asked: Int?, _ graph: Int, _ server: Int, _ machine: Int?) -> Int {
@@ -171,6 +213,9 @@ struct ComparisonPlanTests {
     #expect(vectors > halves && halves > bits && bits > 0)
     #expect(bytes(.hnsw(connectivity: 32, constructionEffort: 64)) > vectors)
     #expect(bytes(.exact) == 0)
+    // Of a column of halves the plain one has halves.
+    let plain = PgvectorIndex.hnsw(connectivity: 16, constructionEffort: 64)
+    #expect(plain.graphBytes(rows: 1_000, dimension: 768, column: .halfvec) == halves)
   }
 
   @Test func otherPartsWorkAtTheLeastEffortThatFindsEnough() {

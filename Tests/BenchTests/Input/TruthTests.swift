@@ -80,6 +80,49 @@ struct TruthTests {
     #expect(truth.rightCount([0, 1, 2, 3], forQuery: 0) == 2)
     #expect(truth.rightCount([0, 4], forQuery: 0) == 1)
   }
+
+  /// 150 copies of a row that is near to the first question, and one row near to the second.
+  @Test(arguments: Metric.allCases) func moreTiesThanAreLookedForAreRightToo(metric: Metric) throws {
+    var values: [Float] = []
+    for _ in 0..<150 { values += [3, 4] }
+    values += [-4, 3]
+    let base = VectorFile(count: 151, dimension: 2, values: values)
+    let queries = VectorFile(count: 2, dimension: 2, values: [3, 3.5, -4, 3.5])
+    let truth = try Truth(base: base, queries: queries, metric: metric, k: 2, threads: 1)
+    for row in Int64(0)..<150 {
+      #expect(truth.isRight(.int64(row), forQuery: 0))
+      #expect(truth.rightCount([row, 149 - row], forQuery: 0) == 2)
+    }
+    for row in [-1, 150, 151, Int64.max] { #expect(!truth.isRight(.int64(row), forQuery: 0)) }
+    // The second of the answer is again one of many.
+    #expect(truth.rightCount([150, 149], forQuery: 1) == 2)
+  }
+
+  @Test func tiesBeyondThoseLookedForAreAmongTheRowsThatMayBeFound() throws {
+    let base = VectorFile(count: 200, dimension: 1, values: [Float](repeating: 1, count: 200))
+    let queries = VectorFile(count: 1, dimension: 1, values: [2])
+    let even = Array(stride(from: 0, to: 200, by: 2))
+    let filtered = try Truth(base: base, rows: even, queries: queries, metric: .l2, k: 3, threads: 1)
+    #expect(even.allSatisfy { filtered.isRight(.int64(Int64($0)), forQuery: 0) })
+    #expect(!even.contains { filtered.isRight(.int64(Int64($0 + 1)), forQuery: 0) })
+    let own = try Truth(base: base, queries: queries, own: [190], metric: .l2, k: 3, threads: 1)
+    #expect((0..<200).allSatisfy { own.isRight(.int64(Int64($0)), forQuery: 0) == ($0 != 190) })
+  }
+
+  @Test func tiesGoWithTheDistanceWhereThatIsLarge() throws {
+    func truth(_ metric: Metric, _ query: [Float], _ rows: [Float]) throws -> Truth {
+      try Truth(
+        base: VectorFile(count: rows.count / 2, dimension: 2, values: rows),
+        queries: VectorFile(count: 1, dimension: 2, values: query), metric: metric, k: 1, threads: 1)
+    }
+    let far = try truth(.l2, [0, 0], [1_000, 0, 1_000.005, 0, 1_000.05, 0])
+    #expect([0, 1, 2].map { far.isRight(.int64($0), forQuery: 0) } == [true, true, false])
+    let inner = try truth(.innerProduct, [1, 0], [500, 0, 499.997, 0, 499.9, 0])
+    #expect([0, 1, 2].map { inner.isRight(.int64($0), forQuery: 0) } == [true, true, false])
+    // Below 1 it is what it was.
+    let near = try truth(.l2, [0, 0], [0.001, 0, 0.001_005, 0, 0.001_05, 0])
+    #expect([0, 1, 2].map { near.isRight(.int64($0), forQuery: 0) } == [true, true, false])
+  }
 }
 
 struct DatasetTests {

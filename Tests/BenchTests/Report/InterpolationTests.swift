@@ -25,6 +25,7 @@ struct InterpolationTests {
     let curve = RecallCurve([curvePoint(0.9, qps: 400), curvePoint(0.98, qps: 100)])
     #expect(abs(try #require(curve.qps(at: 0.94)) - 200) < 1e-9)
     #expect(abs(try #require(curve.p50(at: 0.94)) - 5_000) < 1e-6)
+    #expect(abs(try #require(curve.p99(at: 0.94)) - 15_000) < 1e-6)
     #expect(abs(try #require(curve.qps(at: 0.92)) - 400 / 2.0.squareRoot()) < 1e-9)
   }
 
@@ -59,7 +60,9 @@ struct InterpolationTests {
     #expect(matched.map(\.reached) == [true, true, false, true, true, true])
     #expect(matched.map(\.isAtLeast) == [true, false, false, true, true, true])
     #expect(matched[0].qps == 400)
-    #expect(matched[2].qps == nil && matched[2].p50 == nil)
+    #expect(matched[2].qps == nil && matched[2].p50 == nil && matched[2].p99 == nil)
+    // Of the point that is the bound.
+    #expect(matched[0].p99 == 7_500)
     #expect(matched[5].qps == 10)
     #expect(matched.allSatisfy { $0.clients == 2 })
   }

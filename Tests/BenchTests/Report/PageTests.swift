@@ -48,6 +48,18 @@ struct PageTests {
     for sentence in wins { #expect(lines.contains(sentence)) }
   }
 
+  @Test func itSaysSoAlsoWhereNoSearchWithoutAFilterWasMeasured() throws {
+    var report = SampleReports.comparison
+    (report.series, report.matched) = ([], [])
+    let wins = Verdict(report).pgvectorWins
+    #expect(wins.contains { $0.hasPrefix("With a filter") })
+    let page = try page([report])
+    #expect(page.named("h2").contains { $0.text == "Where pgvector is ahead" })
+    #expect(!page.elements.contains { $0.attributes["class"] == "cards" })
+    let lines = page.named("li").map(\.text)
+    for sentence in wins { #expect(lines.contains(sentence)) }
+  }
+
   @Test func namesStayText() throws {
     let page = try page([SampleReports.comparison, SampleReports.shadow])
     #expect(page.named("script").count == 1)

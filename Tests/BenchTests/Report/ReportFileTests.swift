@@ -59,7 +59,7 @@ struct ReportFileTests {
         "id", "family", "build_seconds", "index_bytes", "bytes_per_vector", "peak_memory_bytes", "detail",
       ])
     #expect(try keys("series") == ["engine", "clients", "points"])
-    #expect(try keys("matched") == ["clients", "recall", "engine", "reached", "at_least", "qps", "p50_us"])
+    #expect(try keys("matched") == ["clients", "recall", "engine", "reached", "at_least", "qps", "p50_us", "p99_us"])
     #expect(try keys("filtered").isSuperset(of: ["engine", "selectivity", "recall", "qps", "short", "outside"]))
     #expect(
       try keys("mixed").isSuperset(of: [

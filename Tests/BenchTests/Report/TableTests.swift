@@ -84,6 +84,11 @@ struct TextTableTests {
     #expect(tables[1].rows.count == 1)
   }
 
+  @Test func theRecallBesideChangesIsOfBefore() {
+    let table = ReportTables.mixed(SampleReports.comparison.mixed)
+    #expect(table.columns.contains { $0.title == "recall was" } && !table.columns.contains { $0.title == "recall" })
+  }
+
   @Test func columnsThatSayNothingAreLeftOut() {
     let table = ReportTable(
       title: "t", columns: [.text("a"), .number("n"), .text("b"), .number("m")],

@@ -41,6 +41,10 @@ struct VerdictTests {
       verdict.pgvectorWins.contains {
         $0.hasPrefix("At recall 0.9 with 4 clients pgvector's median latency is lower: p ")
       })
+    #expect(
+      verdict.pgvectorWins.contains {
+        $0.hasPrefix("At recall 0.9 with 4 clients pgvector's 99th percentile of latency is lower: p ")
+      })
     // Neither its build nor its index is ahead.
     #expect(!verdict.pgvectorWins.contains { $0.contains("build") || $0.contains("smallest") })
   }
@@ -74,16 +78,74 @@ struct VerdictTests {
     #expect(wins.first?.contains("0.1 % of the rows") == true)
   }
 
+  /// Ours finds .985 at 2,700 a second without a short answer.
+  private func filterWins(_ theirs: [(recall: Double, qps: Double, short: Int, outside: Int)]) -> [String] {
+    var report = SampleReports.empty("pgvector")
+    report.engines = builds(vizinho: (1, 1), pgvector: (2, 2))
+    func point(_ engine: String, _ recall: Double, _ qps: Double, _ short: Int, _ outside: Int) -> FilteredPoint {
+      FilteredPoint(
+        engine: engine, selectivity: 0.01, recall: recall, qps: Spread([qps]), latency: nil, short: short,
+        outside: outside, detail: nil)
+    }
+    report.filtered =
+      [point("v", 0.985, 2_700, 0, 0), point("v", 0.95, 4_000, 0, 0)]
+      + theirs.map { point("p", $0.recall, $0.qps, $0.short, $0.outside) }
+    return Verdict(report).pgvectorWins.filter { $0.hasPrefix("With a filter") }
+  }
+
+  @Test func aFilteredPointThatNothingOfOursMatchesIsAWin() {
+    // Slower than our fastest, but it finds more than any of ours.
+    #expect(
+      filterWins([(0.999, 300, 0, 0)]) == [
+        "With a filter that 1 % of the rows match nothing of ours gives answers as good: p with 300 queries a second at recall 0.9990; "
+          + "of ours the one that finds most is v with 2,700 queries a second at recall 0.9850."
+      ])
+    // Slower than our fastest, but faster than ours of that recall.
+    #expect(
+      filterWins([(0.98, 3_000, 0, 0)]) == [
+        "With a filter that 1 % of the rows match pgvector is faster: p with 3,000 queries a second at recall 0.9800; "
+          + "of ours whose answers are no worse the fastest is v with 2,700 queries a second at recall 0.9850."
+      ])
+    #expect(filterWins([(0.985, 2_700, 0, 0), (0.9, 3_900, 0, 0), (0.98, 2_000, 3, 1)]).isEmpty)
+  }
+
+  @Test func ofTheirFilteredPointsThoseThatAnotherMatchesAreLeftOut() {
+    let wins = filterWins([(0.98, 3_000, 0, 0), (0.97, 3_000, 2, 0), (0.98, 3_000, 0, 0), (0.999, 300, 0, 4)])
+    #expect(wins.count == 2)
+    #expect(wins.first?.contains("at recall 0.9800;") == true)
+    #expect(wins.last?.contains("at recall 0.9990, 4 rows outside;") == true)
+  }
+
   @Test func freshnessAndMixedLoadCount() {
     var report = SampleReports.comparison
     #expect(Verdict(report).pgvectorWins.contains { $0.hasPrefix("A change is found sooner by pgvector: ") })
+    #expect(Verdict(report).pgvectorWins.contains { $0.hasPrefix("Of 100 changes 99 are found sooner by pgvector: ") })
     #expect(!Verdict(report).pgvectorWins.contains { $0.hasPrefix("While ") })
     report.freshness[0].p50Milliseconds = 0.1
+    report.freshness[0].p99Milliseconds = 0.2
     report.mixed[1].qps = Spread([9_999])
+    report.mixed[1].writesPerSecond = 196
     #expect(!Verdict(report).pgvectorWins.contains { $0.hasPrefix("A change is found sooner") })
+    #expect(!Verdict(report).pgvectorWins.contains { $0.hasPrefix("Of 100 changes") })
     #expect(
       Verdict(report).pgvectorWins.contains { $0.hasPrefix("While 200 rows a second change, with 8 clients, pgvector") }
     )
+  }
+
+  @Test func mixedLoadsAreComparedAtEnoughRecallAndTheSameWrites() {
+    func isWin(_ recall: Double?, ours: Double? = 0.961, writes: Double = 200, oursWrites: Double = 200) -> Bool {
+      var report = SampleReports.comparison
+      report.mixed[0].recall = ours
+      report.mixed[0].writesPerSecond = oursWrites
+      report.mixed[1].qps = Spread([9_999])
+      report.mixed[1].recall = recall
+      report.mixed[1].writesPerSecond = writes
+      return Verdict(report).pgvectorWins.contains { $0.hasPrefix("While ") }
+    }
+    #expect(isWin(0.95) && isWin(0.99) && isWin(0.951, ours: 0.999))
+    #expect(isWin(0.9, ours: 0.9) && isWin(0.9, ours: 0.8) == false && isWin(0.8, ours: 0.9) == false)
+    #expect(!isWin(0.949) && !isWin(nil) && !isWin(0.96, ours: nil))
+    #expect(isWin(0.96, writes: 196) && !isWin(0.96, writes: 195) && !isWin(0.96, oursWrites: 195))
   }
 
   @Test func freshnessIsComparedOverEqualSpans() {
@@ -130,6 +192,29 @@ struct LoadVerdictTests {
     #expect(
       verdict.sentence.hasPrefix("Up to 12,000 answers a second (median ")
         && verdict.sentence.contains("at most 12,900"))
+  }
+
+  @Test func noRateBeyondOneThatWasFullIsCalm() throws {
+    var points = SampleReports.load.load
+    points[2].saturated = true
+    let verdict = try #require(LoadVerdict(points.reversed()))
+    #expect(verdict.mostCalm?.targetRate == 2_000 && verdict.most.achievedRate == 12_900)
+    points[0].saturated = true
+    #expect(try #require(LoadVerdict(points)).sentence.hasPrefix("Already the least rate saturated the server; "))
+  }
+
+  @Test func clientsCountOnlyWhereThereIsNoRate() throws {
+    var step = SampleReports.load.load[0]
+    let clients = [(8, 900.0, true), (1, 500, false), (2, 950, false)].map { inFlight, rate, isFull in
+      (step.targetRate, step.inFlight, step.achievedRate, step.saturated) = (nil, inFlight, rate, isFull)
+      return step
+    }
+    #expect(try #require(LoadVerdict(clients)).sentence.hasPrefix("At most 950 answers a second"))
+    #expect(try #require(LoadVerdict(clients)).sentence.hasSuffix(", before it saturates."))
+    let calm = try #require(LoadVerdict(Array(clients.dropFirst())))
+    #expect(!calm.hasFull && calm.sentence.hasSuffix("; no number of clients saturated the server."))
+    let both = try #require(LoadVerdict(clients + SampleReports.load.load.prefix(3)))
+    #expect(both.mostCalm?.targetRate == 4_000 && both.sentence.hasSuffix("; no rate saturated the server."))
   }
 
   @Test func pingsAreNoSearches() {

@@ -70,6 +70,7 @@ struct MatchedRecall: Codable, Sendable, Equatable {
   /// nil where the engine did not reach the recall.
   var qps: Double?
   var p50: Double?
+  var p99: Double?
   var reached: Bool
   /// Whether even the least effort found more than this: the figures are those of that point, and of less effort would be better.
   var isAtLeast: Bool
@@ -77,6 +78,7 @@ struct MatchedRecall: Codable, Sendable, Equatable {
   enum CodingKeys: String, CodingKey {
     case clients, recall, engine, qps, reached
     case p50 = "p50_us"
+    case p99 = "p99_us"
     case isAtLeast = "at_least"
   }
 }

@@ -68,21 +68,25 @@ struct ReportSections: Sendable {
   }
 
   private var ratios: Markup {
-    guard verdict.hasBoth, !verdict.rows.isEmpty else { return "" }
+    guard verdict.hasBoth else { return "" }
+    let wins = verdict.pgvectorWins
+    let list: Markup = wins.isEmpty ? "<p>\(Verdict.nowhere)</p>" : Self.list(wins)
+    // What was measured may be something else than searches at some recall.
+    guard !verdict.rows.isEmpty else { return section(Self.winsTitle, nil, list) }
     let cards = Set(verdict.rows.map(\.clients)).sorted().map { clients -> Markup in
       let lines = verdict.rows.filter { $0.clients == clients }.map(line(of:))
       return "<div class=\"card\"><h3>\(Figure.count(clients, "client"))</h3><ul>\(lines)</ul></div>"
     }
-    let wins = verdict.pgvectorWins
-    let list: Markup = wins.isEmpty ? "<p>\(Verdict.nowhere)</p>" : Self.list(wins)
     return section(
       "At equal recall",
       """
       Queries a second of Vizinho’s fastest index over those of pgvector’s fastest, each interpolated on its own curve at the recall. \
       Above 1 Vizinho is faster, below 1 pgvector is.
       """,
-      "<div class=\"cards\">\(cards)</div><h3>Where pgvector is ahead</h3>\(list)\(tables(matchedTables))")
+      "<div class=\"cards\">\(cards)</div><h3>\(Self.winsTitle)</h3>\(list)\(tables(matchedTables))")
   }
+
+  private static let winsTitle = "Where pgvector is ahead"
 
   private func line(of row: Verdict.Row) -> Markup {
     let kind = row.ratio.map { $0 < 1 ? "behind" : "ahead" } ?? ""

@@ -119,7 +119,8 @@ enum ReportTables {
   static func mixed(_ points: [MixedPoint]) -> ReportTable {
     var columns: [ReportTable.Column] = [.text("index"), .number("clients"), .number("writes/s"), .number("of")]
     columns += [.number("queries/s"), .text("least – most"), .number("p50 µs"), .number("p95 µs"), .number("p99 µs")]
-    columns += [.number("max µs"), .number("recall"), .long("note")]
+    // The recall is that of before, when rows did not change yet.
+    columns += [.number("max µs"), .number("recall was"), .long("note")]
     let rows = points.map { point -> [String] in
       var row = [point.engine, Figure.number(point.clients), Figure.number(point.writesPerSecond)]
       row += [Figure.tick(point.writesPerSecondAsked), Figure.number(point.qps.median), Figure.range(point.qps)]

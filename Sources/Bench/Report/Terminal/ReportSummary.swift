@@ -76,16 +76,28 @@ extension Verdict {
 struct LoadVerdict: Sendable, Equatable {
   /// The most answers a second.
   var most: LoadPoint
-  /// The same of the steps that did not saturate it; nil where all did.
+  /// The last of the steps before the first that saturated it; nil where already the least did.
   var mostCalm: LoadPoint?
+  /// Whether any of those steps saturated it.
+  var hasFull: Bool
+  /// Whether those steps are rates; clients where no rate was measured.
+  var isOfRates: Bool
 
   /// nil where no searches were measured.
   init?(_ points: [LoadPoint]) {
     let searches = points.filter { $0.kind == "search" }
     guard let most = searches.max(by: { $0.achievedRate < $1.achievedRate }) else { return nil }
     self.most = most
-    mostCalm = searches.filter { !$0.saturated }.max { $0.achievedRate < $1.achievedRate }
+    // As Saturation.knee has it: up to the first that was too much, since one beyond it that happened to do well is no place to be.
+    let rates = searches.filter { $0.targetRate != nil }
+    isOfRates = !rates.isEmpty
+    let steps = (rates.isEmpty ? searches : rates).sorted { Self.asked($0) < Self.asked($1) }
+    mostCalm = steps.prefix { !$0.saturated }.last
+    hasFull = steps.contains(where: \.saturated)
   }
+
+  /// How much a step asked for, among steps of its kind.
+  private static func asked(_ point: LoadPoint) -> Double { point.targetRate ?? Double(point.inFlight ?? 0) }
 
   var sentence: String {
     func figures(_ point: LoadPoint) -> String {
@@ -95,8 +107,12 @@ struct LoadVerdict: Sendable, Equatable {
       """
     }
     let driver = most.limitedByDriver ? " The driver was what could not do more: the server may." : ""
-    guard let mostCalm else { return "Every step saturated the server; at most \(figures(most)).\(driver)" }
-    if mostCalm == most { return "At most \(figures(most)); no step beyond it saturated the server.\(driver)" }
+    let step = isOfRates ? "rate" : "number of clients"
+    guard hasFull else { return "At most \(figures(most)); no \(step) saturated the server.\(driver)" }
+    guard let mostCalm else {
+      return "Already the least \(step) saturated the server; at most \(figures(most)).\(driver)"
+    }
+    if mostCalm == most { return "At most \(figures(most)), before it saturates.\(driver)" }
     return "Up to \(figures(mostCalm)) before it saturates; at most \(figures(most)).\(driver)"
   }
 }
