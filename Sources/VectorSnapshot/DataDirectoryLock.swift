@@ -54,6 +54,23 @@ public final class DataDirectoryLock: Sendable {
     close(file)
   }
 
+  /// Gives a file or folder of the directory another name in the folder that it is in, durably.
+  ///
+  /// - Throws: ``SnapshotError/Code/io``. When only making it durable failed, it has the new name, and a power failure may still bring the old
+  ///   one back.
+  public func rename(_ path: String, to newPath: String) throws(SnapshotError) {
+    do throws(SystemError) {
+      try FileSystem.posix.rename(path, newPath)
+      try FileSystem.posix.synchronizeDirectory(FileSystem.folder(of: newPath))
+    } catch {
+      throw SnapshotError(
+        .io, path: path,
+        message: "\(path) could not be renamed to \(newPath) (\(error.text)). Check the permissions of "
+          + "\(FileSystem.folder(of: path)) and the health of the disk.",
+        errorNumber: error.number)
+    }
+  }
+
   private static func open(_ path: String) throws(SystemError) -> Int32 {
     let file = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard file >= 0 else { throw SystemError("open") }

@@ -18,6 +18,11 @@ struct FollowingOptions: ParsableArguments {
   var outbox = false
   @Option(help: "Look at an outbox that had nothing every so many milliseconds. Default: 100.")
   var outboxMilliseconds: Int?
+  @Option(
+    help:
+      "Give a connection up on which Postgres says nothing for so many seconds, though it is asked; 0: never. Default: 60."
+  )
+  var silenceSeconds: Int?
   @Option(help: "Snapshots kept of each collection. Default: 2.") var keepSnapshots: Int?
   @Option(help: "A collection's snapshot is written anew after so many bytes of changes. Default: 268435456.")
   var snapshotAfterBytes: Int?
@@ -40,6 +45,9 @@ struct FollowingOptions: ParsableArguments {
     configuration.followsOutbox = try settings.flag(outbox, .outbox)
     if let pause = try settings.int(outboxMilliseconds, .outboxMilliseconds, in: 1...60_000) {
       configuration.outboxInterval = .milliseconds(pause)
+    }
+    if let seconds = try settings.int(silenceSeconds, .silenceSeconds, in: 0...86_400) {
+      configuration.silenceMax = seconds > 0 ? .seconds(seconds) : nil
     }
     configuration.slot = settings.string(slot, .slot) ?? configuration.slot
     guard (1...63).contains(configuration.slot.utf8.count),

@@ -49,6 +49,7 @@ enum SettingKey: String, CaseIterable {
   case slot
   case outbox
   case outboxMilliseconds = "outbox_milliseconds"
+  case silenceSeconds = "silence_seconds"
   case snapshotAfterBytes = "snapshot_after_bytes"
   case journalBytesMax = "journal_bytes_max"
   case verifyEvery = "verify_every"

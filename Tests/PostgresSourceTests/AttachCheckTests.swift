@@ -24,11 +24,12 @@ struct AttachCheckTests {
   }
 
   private func verdict(
-    _ local: AttachCheck.Local? = nil, _ server: SystemIdentity? = nil, history: String = "", slot: SlotFacts?
+    _ local: AttachCheck.Local? = nil, _ server: SystemIdentity? = nil, history: String = "", slot: SlotFacts?,
+    isStandby: Bool = false
   ) throws -> AttachVerdict {
     AttachCheck.verdict(
       local: local ?? self.local, server: server ?? self.server, history: try TimelineHistory(parsing: history),
-      slot: slot)
+      slot: slot, isStandby: isStandby)
   }
 
   private func refusal(_ verdict: AttachVerdict) throws -> AttachRefusal {
@@ -107,6 +108,58 @@ struct AttachCheckTests {
     short.position = LSN(rawValue: Self.applied - 1)
     let found = try refusal(try verdict(nil, short, slot: slot))
     #expect(found.reason == .historyDiverged && found.remedy == .rebuild && found.message.contains("0/3E7"))
+  }
+
+  /// Power was lost: rows are on disk whose messages are not. What they hold counts, and the stream begins where the messages end.
+  @Test func rowsThatAreFartherThanTheMessages() throws {
+    var ahead = local
+    ahead.reached = LSN(rawValue: Self.applied + 50)
+    #expect(try verdict(ahead, slot: slot) == .attach(at: LSN(rawValue: Self.applied), warnings: []))
+    var promoted = server
+    promoted.timeline = 3
+    // Left timeline 2 behind the messages, and before the rows.
+    var found = try refusal(try verdict(ahead, promoted, history: "2\t0/3F0\n", slot: slot))
+    #expect(found.reason == .historyDiverged && found.remedy == .rebuild && found.message.contains("0/41A"))
+    #expect(
+      try verdict(ahead, promoted, history: "2\t0/41A\n", slot: slot)
+        == .attach(at: LSN(rawValue: Self.applied), warnings: []))
+    var short = server
+    short.position = LSN(rawValue: Self.applied + 49)
+    found = try refusal(try verdict(ahead, short, slot: slot))
+    #expect(found.reason == .historyDiverged && found.remedy == .rebuild)
+    // Nothing is less far than the messages are.
+    let behind = AttachCheck.Local(
+      slot: "s", systemIdentifier: 7, timeline: 2, database: "app", applied: LSN(rawValue: Self.applied),
+      reached: LSN(rawValue: 5))
+    #expect(behind.reached == behind.applied)
+  }
+
+  /// It may be met in its primary's place for a moment: what it lacks is no reason to load anything.
+  @Test func standbys() throws {
+    var found = try refusal(try verdict(slot: nil, isStandby: true))
+    #expect(found.remedy == .retry && found.message.contains("target_session_attrs"))
+    var kept = slot
+    kept.isSynced = true
+    found = try refusal(try verdict(slot: kept, isStandby: true))
+    #expect(found.remedy == .retry && found.message.contains("from its primary"))
+    kept.walStatus = .lost
+    #expect(try refusal(try verdict(slot: kept, isStandby: true)).remedy == .retry)
+    var short = server
+    short.position = LSN(rawValue: Self.applied - 1)
+    #expect(try refusal(try verdict(nil, short, slot: slot, isStandby: true)).remedy == .retry)
+    // Once it has taken over, the slot that it kept up is its own.
+    kept.walStatus = .reserved
+    #expect(try verdict(slot: kept) == .attach(at: LSN(rawValue: Self.applied), warnings: []))
+    // One that is followed has a slot of its own, which can be lost.
+    #expect(try verdict(slot: slot, isStandby: true) == .attach(at: LSN(rawValue: Self.applied), warnings: []))
+    var lost = slot
+    lost.walStatus = .lost
+    found = try refusal(try verdict(slot: lost, isStandby: true))
+    #expect(found.reason == .slotLost && found.remedy == .rebuild)
+    // Another cluster's standby is not waited for.
+    var other = server
+    other.systemIdentifier = 8
+    #expect(try refusal(try verdict(nil, other, slot: nil, isStandby: true)).remedy == .configure)
   }
 
   @Test func slots() throws {

@@ -65,6 +65,15 @@ struct OutboxTests {
     #expect(facts.columns.map(\.isKey) == [true, false] && facts.triggers.count == 7)
   }
 
+  @Test func aTriggerThatWasSwitchedOffIsAnother() {
+    var rules = Self.rules()
+    rules.outbox.triggers[0].xmin = "750"
+    let before = rules.facts().triggers
+    rules.outbox.triggers[0].xmin = "751"
+    #expect(rules.refusals().isEmpty && rules.facts().triggers != before)
+    #expect(rules.facts().triggers.dropFirst() == before.dropFirst())
+  }
+
   @Test func whatIsMissing() {
     expect(.outboxMissing, "vizinho prepare --outbox") { $0.outbox.hasOutbox = false }
     expect(.outboxMissing, "vizinho prepare --outbox") { $0.outbox.hasFunction = false }

@@ -14,7 +14,8 @@ class Proxy:
 
     `mode` may be changed at any time: "pass"; "stall": nothing moves, nobody is told; "trickle": some bytes a second;
     "refuse": new connections are closed at once. `cut()` ends all connections; half of what was under way may have
-    arrived.
+    arrived. With a `forgery`, the engine gets a value that Postgres has not: a difference of which nobody can tell it
+    anything.
     """
 
     def __init__(self, url: str, directory: pathlib.Path) -> None:
@@ -29,6 +30,8 @@ class Proxy:
         through = f"{user}@{urllib.parse.quote(str(directory), safe='')}:{self._port}"
         self.url = parts._replace(netloc=through).geturl()
         self.mode = "pass"
+        # What Postgres says, and what is told instead: as long, so that nothing else is amiss.
+        self.forgery: tuple[bytes, bytes] | None = None
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -94,6 +97,8 @@ class Proxy:
                     data = source.recv(size)
                     if not data:
                         return
+                    if self.forgery is not None and source is server:
+                        data = data.replace(*self.forgery)
                     key.data.sendall(data)
                     if self.mode == "trickle":
                         time.sleep(0.01)

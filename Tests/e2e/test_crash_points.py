@@ -196,6 +196,40 @@ def test_a_full_disk_under_the_journal(scenarios: Callable[[bool], Scenario]) ->
     assert scenario.engine.log.count("read and proved equal") == loads, "nothing is loaded again"
 
 
+def test_a_full_disk_under_a_small_transaction(scenarios: Callable[[bool], Scenario]) -> None:
+    """The journal has it in memory alone, and finds no room for it when it is to be applied."""
+    scenario = scenarios(False)
+    scenario.prepare("follow")
+    scenario.prove()
+    said = [scenario.engine.log.count(words) for words in ("read and proved equal", "not in step any more")]
+    scenario.faults.arm(Rule("pwrite", JOURNAL, 1, DISK_FULL))
+    scenario.change("UPDATE {} SET n = n + 1 WHERE id = 3")
+    until_said(scenario, "stalled", "it needs", "bytes and", "are free in")
+    assert scenario.acknowledged() <= scenario.last_change
+    scenario.disarm()
+    scenario.wait_until_durable()
+    scenario.prove()
+    log = scenario.engine.log
+    assert [log.count(words) for words in ("read and proved equal", "not in step any more")] == said
+
+
+def test_a_collection_that_is_dropped_does_not_come_back(scenarios: Callable[[bool], Scenario]) -> None:
+    """Its folder's new name is durable before the command returns."""
+    scenario = scenarios(False)
+    scenario.prepare("follow")
+    scenario.prove()
+    known = len(scenario.faults.calls())
+    done = vizinho("drop", "--data-dir", scenario.followed.directory, "--collection", "docs")
+    assert done.returncode == 0, done.stderr
+    calls = scenario.faults.calls()[known:]
+    renamed = [number for number, call in enumerate(calls) if call.name == "rename" and call.path == FOLDER]
+    assert renamed, calls
+    assert any(call.name == "durable" and call.path == "collections" for call in calls[renamed[-1] :])
+    assert not list(scenario.followed.directory.glob("collections/.docs*"))
+    # Whoever goes on with the scenario begins with a load.
+    scenario.end()
+
+
 def test_a_disk_that_does_not_confirm_the_journal(scenarios: Callable[[bool], Scenario]) -> None:
     """What it may not have is never acknowledged, though it confirms later calls; the next start reads what it has."""
     scenario = scenarios(False)

@@ -2,6 +2,7 @@
 
 import pathlib
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -33,6 +34,14 @@ def scenario(
 both_ways = pytest.mark.parametrize("scenario", ["slot", "outbox"], indirect=True)
 
 
+def _lines(scenario: Scenario) -> int:
+    """How many stand in the outbox."""
+    with scenario.followed.connect() as connection:
+        row = connection.execute("SELECT count(*) FROM vizinho.outbox").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def test_an_acknowledgement_that_postgres_forgets(scenario: Scenario, cluster: Cluster) -> None:
     """Postgres writes down what was acknowledged only now and then, and remembers less after a crash."""
     scenario.prepare("follow")
@@ -54,6 +63,43 @@ def test_an_acknowledgement_that_postgres_forgets(scenario: Scenario, cluster: C
             break
     else:
         pytest.fail("Postgres has written down each acknowledgement in time")
+
+
+@pytest.mark.parametrize("scenario", ["outbox"], indirect=True)
+def test_a_commit_that_nobody_waited_for(scenario: Scenario, cluster: Cluster) -> None:
+    """With synchronous_commit = off it is seen before it is on the disk: taken over, it must outlive Postgres."""
+    followed = scenario.followed
+    with followed.connect() as connection:
+        # Nobody else writes the log in the meantime.
+        connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+        connection.execute("SELECT pg_reload_conf()")
+    try:
+        scenario.prepare("follow")
+        scenario.prove()
+        until("emptied", lambda: _lines(scenario) == 0)
+        scenario.end()
+        older = followed.connect(autocommit=False)
+        older.execute("SET LOCAL synchronous_commit = off")
+        older.execute(sql.SQL("UPDATE {} SET n = n + 1000 WHERE id < 10").format(sql.Identifier(followed.table)))
+        row = older.execute("SELECT pg_current_xact_id()::text").fetchone()
+        assert row is not None
+        # What the engine commits for itself when it starts has a higher id, and is on the disk before. It then looks
+        # so seldom that it commits nothing else between the batch and the crash.
+        followed.serving += ("--outbox-milliseconds", "3000")
+        scenario.begin()
+        until("gone on", lambda: followed.statistics(scenario.engine)["follow_state"] == "in step")
+        time.sleep(0.5)
+        older.commit()
+        until("applied", lambda: scenario.applied() > int(row[0]))
+        cluster.kill()
+        older.close()
+        cluster.start()
+        scenario.prove()
+        assert "loaded anew" not in scenario.engine.log
+    finally:
+        with followed.connect() as connection:
+            connection.execute("ALTER SYSTEM RESET wal_writer_delay")
+            connection.execute("SELECT pg_reload_conf()")
 
 
 @both_ways

@@ -19,19 +19,25 @@ package final class Connection {
   let handle: OpaquePointer
   private let stop: StopFlag
   private let server: String
+  /// How long the server may take to answer a statement before it counts as gone; nil: as long as the connection is there.
+  package var patienceSeconds: Double?
 
   /// Connects, and makes the session fit for long reads: no timeouts of its own but `lockTimeoutSeconds`, no rows
   /// hidden by row-level security, UTF-8.
   ///
   /// Blocks for as long as the connect timeout lets libpq try each host.
+  /// - patienceSeconds: how long the server may take to answer a statement before it counts as gone; nil: any time.
   /// - Throws: ``SourceError`` with `connectionFailed`, `serverTooOld` or `cancelled`.
-  package init(_ options: ConnectionOptions, stop: StopFlag, lockTimeoutSeconds: Int = 30) throws(SourceError) {
+  package init(
+    _ options: ConnectionOptions, stop: StopFlag, lockTimeoutSeconds: Int = 30, patienceSeconds: Double? = nil
+  ) throws(SourceError) {
     guard !stop.isRaised else { throw Self.cancelled }
     guard let handle = Self.connect(options) else {
       throw SourceError(.connectionFailed, "libpq is out of memory.")
     }
     self.handle = handle
     self.stop = stop
+    self.patienceSeconds = patienceSeconds
     server = options.description
     guard PQstatus(handle) == CONNECTION_OK else {
       // libpq's message names host, port, user and database; the server's part of it never holds a password.
@@ -56,6 +62,8 @@ package final class Connection {
     var settings: [(String, String)] = [
       ("fallback_application_name", "vizinho"),
       ("keepalives_idle", "30"), ("keepalives_interval", "10"), ("keepalives_count", "3"),
+      // What is sent to a server that is gone is given up no later than what is awaited of it.
+      ("tcp_user_timeout", "30000"),
     ]
     if getenv("PGCONNECT_TIMEOUT") == nil {
       settings.append(("connect_timeout", String(options.connectTimeoutSeconds)))
@@ -225,7 +233,14 @@ extension Connection {
 
   /// The next result of the running statement, or nil after its last. The caller clears it.
   private func nextResult() throws(SourceError) -> OpaquePointer? {
+    let start = monotonicSeconds()
     while PQisBusy(handle) == 1 {
+      if let patienceSeconds, monotonicSeconds() - start > patienceSeconds {
+        throw SourceError(
+          .connectionLost,
+          "Postgres (\(server)) has not answered for \(Int(patienceSeconds)) s. Nothing of this read may be used; start it again."
+        )
+      }
       try wait()
       guard PQconsumeInput(handle) == 1 else { throw lost() }
     }

@@ -12,6 +12,8 @@ struct OutboxFacts: Hashable {
     var isAlways: Bool
     /// Its arguments: the key's columns.
     var key: [String]
+    /// The transaction that wrote its row in the catalog: another one once it was replaced, switched off or on.
+    var xmin = ""
   }
 
   var isStandby: Bool
@@ -65,7 +67,7 @@ struct OutboxCatalog {
   private func triggers(of oids: String) throws(SourceError) -> [OutboxFacts.Trigger] {
     try connection.query(
       """
-      SELECT t.oid, t.tgrelid, t.tgtype, t.tgenabled = 'A', encode(t.tgargs, 'hex')
+      SELECT t.oid, t.tgrelid, t.tgtype, t.tgenabled = 'A', encode(t.tgargs, 'hex'), t.xmin::text
         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
        WHERE t.tgrelid = ANY ($1::oid[]) AND NOT t.tgisinternal AND n.nspname = 'vizinho' AND p.proname = 'note_changes'
        ORDER BY t.tgrelid, t.oid
@@ -74,7 +76,7 @@ struct OutboxCatalog {
       guard let event = OutboxSQL.Event.allCases.first(where: { String($0.type) == row.text(2) }) else { return nil }
       return OutboxFacts.Trigger(
         oid: UInt32(row.text(0)) ?? 0, member: UInt32(row.text(1)) ?? 0, event: event, isAlways: row.text(3) == "t",
-        key: Self.arguments(hex: row.text(4)))
+        key: Self.arguments(hex: row.text(4)), xmin: row.text(5))
     }
   }
 

@@ -9,8 +9,10 @@
 // inserted after it may have been read before it.
 //
 // **Why a cursor outlives a crash of Postgres.** The ids of transactions whose records were lost in the crash are given again, and so are changes
-// lost that were committed without waiting (synchronous_commit = off) and seen. So before a cursor counts, a transaction of our own, with an id that is
-// not lower, is committed and waited for: then the log, up to behind everything that the snapshot showed, is on disk.
+// lost that were committed without waiting (synchronous_commit = off) and seen. So before a batch counts, a transaction of our own is
+// begun after it was read, committed and waited for: then the log, up to behind everything that the snapshot showed, is on disk. A cursor
+// that moves over no lines counts as soon as that was done by a transaction whose id is not lower: nothing was seen, so only the ids must
+// not be given again.
 //
 // **Locks.** The tables are locked (ACCESS SHARE) before the snapshot is taken: a table that is rewritten in between would look empty.
 //
@@ -107,7 +109,8 @@ extension OutboxReader {
     return xmin > floor ? xmin : nil
   }
 
-  /// Makes sure that a cursor outlives a crash of the server, and tells it what this reader has for good.
+  /// Makes sure that a cursor that has moved over no lines outlives a crash of the server, and tells it what this reader has for good. Lines
+  /// that were read need ``confirm(_:)``, whatever was confirmed before: one with a lower id may have been committed since.
   /// - Returns: false: the outbox does not know this reader any more.
   package mutating func secure(_ cursor: UInt64, confirmed: UInt64) throws(SourceError) -> Bool {
     guard cursor > flushed &+ 1 || flushed == 0 else { return true }
@@ -133,6 +136,9 @@ extension OutboxReader {
   /// Deletes lines that every reader has.
   /// - Returns: whether there may be more.
   package mutating func delete() throws(SourceError) -> Bool {
+    let patience = connection.patienceSeconds
+    connection.patienceSeconds = nil
+    defer { connection.patienceSeconds = patience }
     let row =
       try connection.query(
         """
@@ -202,9 +208,13 @@ extension OutboxReader {
 
   /// Hands over, as messages, what became of the rows that lines from a cursor on name; but for the commit.
   ///
-  /// - Returns: the cursor behind the batch, which ``secure(_:confirmed:)`` has to make safe before anything of it counts.
+  /// - Returns: the cursor behind the batch, which ``confirm(_:)`` has to make safe before anything of it counts.
   /// - Throws: ``SourceError``, and what `take` throws; nothing of the batch may be used then.
   package mutating func read(from cursor: UInt64, _ take: ([UInt8]) throws -> Void) throws -> UInt64 {
+    // Lines may have piled up, or all rows be wanted.
+    let patience = connection.patienceSeconds
+    connection.patienceSeconds = nil
+    defer { connection.patienceSeconds = patience }
     var wanted = try relations(cursor, nil).map(\.oid)
     for _ in 0..<10 {
       // Names may have changed since the last batch.

@@ -106,7 +106,7 @@ struct OutboxRules {
       publication: "", relationOID: table.oid, schema: table.schema, name: table.name,
       isPartitioned: table.isPartitioned,
       replicaIdentity: .primaryKey, rowFilter: nil, columns: columns, members: table.members.map(\.oid),
-      triggers: outbox.triggers.map(\.oid))
+      triggers: outbox.triggers.map { "\($0.oid):\($0.xmin)" })
   }
 }
 

@@ -190,6 +190,36 @@ struct FollowCatalog {
   }
 }
 
+// MARK: Versions
+
+extension FollowCatalog {
+  /// Which rows of the catalogs say what is published of a table: each with its number and the transaction that wrote it. A table that was
+  /// taken out and put back has another row, a publication that was altered and altered back the same row by another transaction. Neither a
+  /// freeze nor a failover changes what is shown of that, nor does it change when another table is added.
+  func versions(
+    of publication: String, with table: FollowedTableFacts
+  ) throws(SourceError) -> [String] {
+    // A partition may be there as a part of its root.
+    try connection.query(
+      """
+      WITH entry (relation, namespace) AS (
+          SELECT c.oid, c.relnamespace FROM pg_class c
+           WHERE c.oid = $2::oid OR c.oid IN (SELECT a.relid FROM pg_partition_ancestors($2::oid::regclass) AS a (relid))
+      ), version (kind, number, writer) AS (
+          SELECT 'publication', p.oid, p.xmin FROM pg_publication p WHERE p.pubname = $1
+          UNION ALL
+          SELECT 'table', r.oid, r.xmin FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+           WHERE p.pubname = $1 AND r.prrelid IN (SELECT relation FROM entry)
+          UNION ALL
+          SELECT 'schema', n.oid, n.xmin FROM pg_publication_namespace n JOIN pg_publication p ON p.oid = n.pnpubid
+           WHERE p.pubname = $1 AND n.pnnspid IN (SELECT namespace FROM entry)
+      )
+      SELECT kind || ' ' || number::text || ':' || writer::text FROM version ORDER BY kind, number
+      """, [publication, String(table.oid)]
+    ).map { $0.text(0) }
+  }
+}
+
 // MARK: Tables
 
 extension FollowCatalog {

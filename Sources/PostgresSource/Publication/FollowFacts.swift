@@ -39,8 +39,12 @@ package struct FollowFacts: Hashable, Sendable {
   package var columns: [Column]
   /// The table and its partitions. That a partition goes is no change that is sent: whoever follows looks whether they are still the same.
   package var members: [UInt32]
-  /// Those that note its changes in the outbox, where it is followed so. New ones may have missed something.
-  package var triggers: [UInt32]
+  /// Those that note its changes in the outbox, where it is followed so: each with the version of its row in the catalog, which is another
+  /// once it was switched off or replaced. It may have missed something then.
+  package var triggers: [String]
+  /// What the publication is and what it has of the table, as versions of rows in the catalogs (``FollowCatalog/versions(of:with:)``). While
+  /// the table was out of it, or some changes were not published, something may have been missed.
+  package var publicationVersions: [String] = []
 
   package func column(_ name: String) -> Column? { columns.first { $0.name == name } }
 }

@@ -55,11 +55,13 @@ extension FollowCatalog {
     let publication = try publication(name)
     var published: PublishedTable?
     if let publication { published = try publishedTable(publication, table) }
+    let versions = publication != nil ? try versions(of: name, with: table) : []
     var agrees = false
     if let filter, let other = published?.rowFilter { agrees = try meanTheSame(filter, other, of: table.sqlName) }
     return FollowRules(
       publicationName: name, filter: filter, filterAgrees: agrees, description: description, needed: needed,
-      replication: try replicationFacts(slot: slot), table: table, publication: publication, published: published)
+      replication: try replicationFacts(slot: slot), table: table, publication: publication, published: published,
+      versions: versions)
   }
 
   /// Whether two conditions are planned as the same one: Postgres writes them in its own way there, whatever they looked like.

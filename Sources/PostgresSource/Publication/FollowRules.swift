@@ -19,6 +19,8 @@ struct FollowRules {
   var publication: PublicationFacts?
   /// Nil: the table is not in it.
   var published: PublishedTable?
+  /// ``FollowFacts/publicationVersions``.
+  var versions: [String] = []
 
   private var keys: [String] { description.keyColumns.map(\.name) }
 
@@ -43,7 +45,7 @@ struct FollowRules {
       publication: publicationName, relationOID: table.oid, schema: table.schema, name: table.name,
       isPartitioned: table.isPartitioned, replicaIdentity: table.members.first?.identity ?? .nothing,
       rowFilter: self.published?.rowFilter, columns: columns, members: table.members.map(\.oid),
-      triggers: [])
+      triggers: [], publicationVersions: versions)
   }
 }
 

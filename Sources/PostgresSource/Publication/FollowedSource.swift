@@ -13,7 +13,10 @@ package struct FollowedSource: Sendable {
   package var files: String
 
   /// What must be the same for a collection to be followed on, as a text that can be kept.
-  package var fingerprint: String {
+  package var fingerprint: String { ([shape] + facts.publicationVersions + facts.triggers).joined(separator: "\n") }
+
+  /// What of it says which rows there are, and of what.
+  private var shape: String {
     let needed = FollowedTable.names(in: description)
     let columns = facts.columns.filter { needed.contains($0.name) }.sorted { $0.name < $1.name }
       .map { "\($0.name) \($0.typeOID) \($0.typeModifier) \($0.isKey)" }
@@ -43,7 +46,9 @@ package struct FollowedSource: Sendable {
   /// Why a collection that was made of this cannot be followed on as `now`; nil: it can.
   package func difference(from now: FollowedSource) -> String? {
     if facts.relationOID != now.facts.relationOID { return "the table was dropped and made anew" }
-    if facts.triggers != now.facts.triggers { return "the triggers that note its changes were made anew" }
+    if facts.triggers != now.facts.triggers {
+      return "the triggers that note its changes were made anew, or were switched off for a while"
+    }
     if facts.rowFilter != now.facts.rowFilter { return "the publication's condition on the table has changed" }
     let (before, after) = (description, now.description)
     if before.keyColumns != after.keyColumns || before.vectorColumn != after.vectorColumn
@@ -56,7 +61,11 @@ package struct FollowedSource: Sendable {
     if Set(before.leaves.map(\.oid)) != Set(after.leaves.map(\.oid)) {
       return "partitions were attached to the table or detached from it"
     }
-    if fingerprint != now.fingerprint { return "the types of the table's columns have changed" }
+    if shape != now.shape { return "the types of the table's columns have changed" }
+    // Whoever looks now and then does not see that a table was out of the publication for a moment.
+    if facts.publicationVersions != now.facts.publicationVersions {
+      return "the publication, or what it has of the table, was altered: changes may not have been sent meanwhile"
+    }
     return nil
   }
 }

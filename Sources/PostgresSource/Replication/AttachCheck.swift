@@ -13,21 +13,32 @@ package enum AttachCheck {
     package var database: String
     /// The end of the last applied transaction, or where the slot began: the stream is to start here.
     package var applied: LSN
+    /// Up to where something is kept that was applied, at ``applied`` or behind it: when power is lost, rows may be on disk and the
+    /// messages that they came from not.
+    package var reached: LSN
 
-    package init(slot: String, systemIdentifier: UInt64, timeline: UInt32, database: String, applied: LSN) {
+    /// - reached: ``applied``, if that is less or nil.
+    package init(
+      slot: String, systemIdentifier: UInt64, timeline: UInt32, database: String, applied: LSN, reached: LSN? = nil
+    ) {
       self.slot = slot
       self.systemIdentifier = systemIdentifier
       self.timeline = timeline
       self.database = database
       self.applied = applied
+      self.reached = max(applied, reached ?? applied)
     }
   }
 
   /// - history: of the server's timeline.
   /// - slot: nil = there is none.
+  /// - isStandby: whether the server replays another's log.
   package static func verdict(
-    local: Local, server: SystemIdentity, history: TimelineHistory, slot: SlotFacts?
+    local: Local, server: SystemIdentity, history: TimelineHistory, slot: SlotFacts?, isStandby: Bool = false
   ) -> AttachVerdict {
+    if isStandby, let refusal = refusal(local, server) ?? refusalOfStandby(local, server, history, slot) {
+      return .refuse(refusal)
+    }
     if let refusal = refusal(local, server) ?? refusal(local, server, history) ?? refusal(local, slot) {
       return .refuse(refusal)
     }
@@ -94,19 +105,47 @@ extension AttachCheck {
           "The server's timeline \(server.timeline) does not come from timeline \(local.timeline), to which what is "
             + "kept here belongs: the server was restored to an earlier time, or is another copy.")
       }
-      guard local.applied <= switchPoint else {
+      guard local.reached <= switchPoint else {
         return diverged(
           "The server left timeline \(local.timeline) at \(switchPoint), and what is kept here goes on to "
-            + "\(local.applied) on it: it holds transactions that the server has lost, as after the promotion of a "
+            + "\(local.reached) on it: it holds transactions that the server has lost, as after the promotion of a "
             + "standby that was behind.")
       }
     }
-    guard local.applied <= server.position else {
+    guard local.reached <= server.position else {
       return diverged(
-        "The server's log ends at \(server.position), and what is kept here goes on to \(local.applied): the server "
+        "The server's log ends at \(server.position), and what is kept here goes on to \(local.reached): the server "
           + "was set back, as by a restored copy of its files.")
     }
     return nil
+  }
+}
+
+// MARK: A standby
+
+extension AttachCheck {
+  /// What a standby lacks says nothing of its primary, whose slot may be in order: where an address moves or several hosts are named, a
+  /// standby may be met in the primary's place for a moment. Only a slot of its own can be lost with it.
+  private static func refusalOfStandby(
+    _ local: Local, _ server: SystemIdentity, _ history: TimelineHistory, _ slot: SlotFacts?
+  ) -> AttachRefusal? {
+    let why: String
+    if let refusal = refusal(local, server, history) {
+      why = refusal.message
+    } else if let slot, slot.isSynced {
+      why =
+        "It keeps the replication slot \(local.slot) up from its primary, and lets nobody read from it before it takes over."
+    } else if slot == nil {
+      why = "It has no replication slot \(local.slot)."
+    } else {
+      return nil
+    }
+    return AttachRefusal(
+      reason: .replicationUnavailable, remedy: .retry,
+      message:
+        "The server is a standby. \(why) Connect to the primary (target_session_attrs=primary chooses it where several hosts are "
+        + "named), or wait until this one has taken over. If it is this standby that is followed, make the slot here, and everything is "
+        + "loaded again: SELECT pg_create_logical_replication_slot(\(SQLText.literal(local.slot)), 'pgoutput').")
   }
 }
 

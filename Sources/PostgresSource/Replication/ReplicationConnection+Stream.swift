@@ -19,16 +19,10 @@ extension ReplicationConnection {
   package func startReplication(slot: String, from position: LSN, publication: String) throws(SourceError) {
     precondition(stream == nil, "a connection has one stream")
     let start = try ReplicationCommand.start(slot: slot, from: position, publication: publication)
-    // The server looks for the publication when it has a change to send, and from PostgreSQL 18 on does without.
-    guard try publicationExists(publication) else {
-      throw SourceError(
-        .publicationMissing,
-        "The database has no publication \(SQLText.identifier(publication)). Make it with CREATE PUBLICATION, and "
-          + "load everything again: changes from before it was made are not in it.")
-    }
+    try checkPublication(publication)
     warnings.publication = publication
     guard PQsendQuery(handle, start) == 1 else { throw lost() }
-    let result = try nextResult()
+    let result = try nextResult(within: Self.patienceSeconds)
     defer { PQclear(result) }
     guard let result, PQresultStatus(result) == PGRES_COPY_BOTH else {
       let failure = error(of: result, .slot(slot))
@@ -63,6 +57,7 @@ extension ReplicationConnection {
       try checkWarnings()
       switch count {
       case 1...:
+        heardAt = monotonicSeconds()
         switch try StreamFrame(UnsafeRawBufferPointer(start: buffer, count: Int(count))) {
         case .data(let data):
           try body(data)
@@ -85,6 +80,13 @@ extension ReplicationConnection {
       }
     }
   }
+
+  /// For how long the server has sent nothing while somebody listened (``receive(timeoutMilliseconds:_:)``). What has come and was not taken
+  /// yet counts as heard when it is taken, so ask only where that found nothing.
+  package var silentSeconds: Double { monotonicSeconds() - heardAt }
+
+  /// Nobody has listened up to now: that was no silence.
+  package func beginListening() { heardAt = monotonicSeconds() }
 
   /// Tells the server how far everything is written, flushed and applied. Never waits: what the socket does not take goes out with the next
   /// ``receive(timeoutMilliseconds:_:)``.

@@ -23,6 +23,8 @@ package final class ReplicationConnection {
   var stream: (slot: String, publication: String)?
   /// Whether libpq still holds bytes that the socket did not take.
   var hasUnsent = false
+  /// When the server last sent something, if only a part of a message.
+  var heardAt = monotonicSeconds()
 
   /// Connects with `replication=database`.
   ///
@@ -93,6 +95,22 @@ extension ReplicationConnection {
     return try TimelineHistory(parsing: row.text(1))
   }
 
+  /// Whether the server replays another's log. One that does may be a standby that stands at the primary's address for a moment.
+  package func isInRecovery() throws(SourceError) -> Bool {
+    try command("SELECT pg_catalog.pg_is_in_recovery()").first?.text(0) == "t"
+  }
+
+  /// Makes sure that the publication is there, now.
+  /// - Throws: ``SourceError`` with `publicationMissing`, and of the connection.
+  package func checkPublication(_ name: String) throws(SourceError) {
+    // The server looks for it when it has a change to send, and from PostgreSQL 18 on does without.
+    if try publicationExists(name) { return }
+    throw SourceError(
+      .publicationMissing,
+      "The database has no publication \(SQLText.identifier(name)). Make it with CREATE PUBLICATION, and "
+        + "load everything again: changes from before it was made are not in it.")
+  }
+
   /// Whether the database has a publication of that name, now.
   package func publicationExists(_ name: String) throws(SourceError) -> Bool {
     // Without a backslash, which means one thing or the other by a setting of the session: no literal needs it, for a name can be compared
@@ -123,7 +141,7 @@ extension ReplicationConnection {
   ) throws(SourceError) -> CreatedSlot {
     var failover = false
     if !temporary, serverVersion >= 170_000 {
-      failover = try command("SELECT pg_catalog.pg_is_in_recovery()").first?.text(0) == "f"
+      failover = try !isInRecovery()
     }
     let row =
       try command(
@@ -146,6 +164,9 @@ extension ReplicationConnection {
 // MARK: Commands and results
 
 extension ReplicationConnection {
+  /// For what a server answers at once.
+  static let patienceSeconds = 60.0
+
   static var cancelled: SourceError {
     SourceError(.cancelled, "The work was cancelled. What was not acknowledged will come again.")
   }
@@ -156,7 +177,8 @@ extension ReplicationConnection {
     guard PQsendQuery(handle, text) == 1 else { throw lost() }
     var rows: [[String?]] = []
     var failure: SourceError?
-    while let result = try nextResult() {
+    // A slot is made when running transactions have ended, which may take any time.
+    while let result = try nextResult(within: phase == .question ? Self.patienceSeconds : nil) {
       defer { PQclear(result) }
       switch PQresultStatus(result) {
       case PGRES_TUPLES_OK:
@@ -176,8 +198,16 @@ extension ReplicationConnection {
   }
 
   /// The next result of the running command, or nil after its last. The caller clears it.
-  func nextResult() throws(SourceError) -> OpaquePointer? {
+  /// - seconds: how long the server may take for it; nil: as long as the connection is there.
+  func nextResult(within seconds: Double? = nil) throws(SourceError) -> OpaquePointer? {
+    let start = monotonicSeconds()
     while PQisBusy(handle) == 1 {
+      if let seconds, monotonicSeconds() - start > seconds {
+        throw SourceError(
+          .connectionLost,
+          "Postgres (\(server)) has not answered for \(Int(seconds)) s on a replication connection. Connect again: the slot keeps what "
+            + "was not acknowledged.")
+      }
       _ = try wait(milliseconds: 100)
       guard PQconsumeInput(handle) == 1 else { throw lost() }
     }
@@ -193,6 +223,7 @@ extension ReplicationConnection {
     var descriptor = pollfd(fd: PQsocket(handle), events: Int16(events), revents: 0)
     let ready = poll(&descriptor, 1, min(milliseconds, 100))
     if ready < 0, errno != EINTR { throw lost() }
+    if ready > 0, Int32(descriptor.revents) & Int32(POLLIN) != 0 { heardAt = monotonicSeconds() }
     return ready > 0
   }
 

@@ -97,7 +97,7 @@ extension Proof {
       named.isEmpty ? "" : ": " + named.prefix(20).joined(separator: ", ") + (differentRows > 20 ? " and so on" : "")
     return
       "\(collection): NOT equal to its table at \(lsn): \(differentBuckets) of 4,096 sums and \(differentRows.grouped) rows differ"
-      + rows + (repairedRows > 0 ? "; \(repairedRows.grouped) rows were read anew" : "") + not
+      + beyondText + rows + (repairedRows > 0 ? "; \(repairedRows.grouped) rows were read anew" : "") + not
   }
 
   var values: [String: String] {
@@ -105,6 +105,7 @@ extension Proof {
       "equal": isEqual ? "true" : "false", "lsn": lsn, "rows": String(rows), "null_vectors": String(nullVectors),
       "zero_vectors": String(zeroVectors), "different_sums": String(differentBuckets),
       "different_rows": String(differentRows), "repaired_rows": String(repairedRows),
+      "rows_not_looked_at": String(rowsNotLookedAt),
       "named": named.joined(separator: "\n"), "seconds": String(seconds),
     ]
   }

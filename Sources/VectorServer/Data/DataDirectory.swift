@@ -1,7 +1,8 @@
 // The folder in which a server keeps its collections, and which one process owns.
 //
 //     LOCK                       held by the process that owns the directory
-//     collections/NAME/          the snapshots of one collection (VectorSnapshot/SnapshotDirectory.swift)
+//     collections/NAME/          the snapshots of one collection (VectorSnapshot/SnapshotDirectory.swift), and a mark where
+//                                those are not to be gone on from (VectorSnapshot/StaleMark.swift)
 //
 // May use: VectorSnapshot; Foundation, for the clock and the listing of a folder.
 
@@ -38,7 +39,19 @@ public final class DataDirectory: Sendable {
     self.path = path
     self.keeping = keeping
     lock = try DataDirectoryLock(path: path)
+    Self.sweep(path + "/collections")
   }
+
+  /// Deletes what is left of collections that were removed by a process which died over it.
+  private static func sweep(_ folder: String) {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    for name in names where name.hasPrefix(".") && name.hasSuffix(removedSuffix) {
+      // It is in nobody's way; the next start tries again.
+      try? FileManager.default.removeItem(atPath: "\(folder)/\(name)")
+    }
+  }
+
+  private static let removedSuffix = ".removed"
 
   /// Whether a collection may be called that: its name is that of a folder, too.
   public static func isName(_ name: String) -> Bool {
@@ -70,6 +83,9 @@ public final class DataDirectory: Sendable {
   public func snapshots(of collection: String) -> SnapshotDirectory {
     SnapshotDirectory(path: "\(path)/collections/\(collection)")
   }
+
+  /// Whether a collection's snapshots are ones to go on from.
+  func staleMark(of collection: String) -> StaleMark { StaleMark(in: snapshots(of: collection)) }
 
   /// Loads the newest snapshot of a collection, every block of it verified.
   ///
@@ -111,14 +127,15 @@ public final class DataDirectory: Sendable {
     return Loaded(collection: collection, source: origin.source, followed: followed)
   }
 
-  /// Deletes a collection's folder. One that is there in part after a crash has no newest snapshot, or its older ones: it is renamed first.
+  /// Deletes a collection's folder, for good when it returns. One that is there in part after a crash has no newest snapshot, or its older ones:
+  /// it is renamed first.
   func remove(_ name: String) throws {
     let folder = "\(path)/collections/\(name)"
     guard FileManager.default.fileExists(atPath: folder) else { return }
     // A name that begins with a dot is no collection's.
-    let gone = "\(path)/collections/.\(name).removed"
+    let gone = "\(path)/collections/.\(name)\(Self.removedSuffix)"
     try? FileManager.default.removeItem(atPath: gone)
-    try FileManager.default.moveItem(atPath: folder, toPath: gone)
+    try lock.rename(folder, to: gone)
     try FileManager.default.removeItem(atPath: gone)
   }
 
@@ -134,7 +151,13 @@ public final class DataDirectory: Sendable {
   }
 
   /// Opens the journal of changes.
-  func openJournal() throws(SnapshotError) -> Journal { try Journal(lock: lock) }
+  ///
+  /// - bytesMax: what its owner lets it grow to. Its segments are so small that most of it can be let go of.
+  func openJournal(bytesMax: Int = .max) throws(SnapshotError) -> Journal {
+    var options = JournalOptions()
+    options.segmentBytes = min(options.segmentBytes, max(bytesMax / 8, 1))
+    return try Journal(lock: lock, options: options)
+  }
 
   /// Writes the newest snapshot of a collection.
   ///
@@ -145,6 +168,8 @@ public final class DataDirectory: Sendable {
     let publication = try save(
       collection, source: source, definition: definition, writer: writer, threads: threads, at: { collection.position })
     guard let publication else { preconditionFailure("there is a place") }
+    // What was said of the snapshots before does not hold of this one.
+    try staleMark(of: collection.name).remove()
     return publication
   }
 
@@ -172,12 +197,7 @@ public final class DataDirectory: Sendable {
     _ collection: Collection, source: String, definition: String?, writer: String, threads: Int,
     at place: () -> Position?
   ) throws(SnapshotError) -> SnapshotPublisher.Publication? {
-    let folder = path + "/collections"
-    do {
-      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    } catch {
-      throw SnapshotError(.io, path: folder, message: "\(folder) could not be made: \(error.localizedDescription)")
-    }
+    // Makes the folder, and `collections` above it, durably.
     let publisher = try SnapshotPublisher(snapshots(of: collection.name), lock: lock, keeping: keeping)
     return try IndexSnapshot.publish(
       collection.index, to: publisher, options: SnapshotWriter.Options(threads: threads)

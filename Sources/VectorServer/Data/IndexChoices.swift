@@ -1,4 +1,4 @@
-// What of a collection can be chosen anew without other rows: the parameters of its index.
+// What of a collection can be chosen anew without other rows: the parameters of its index; and in what two definitions differ.
 //
 // May use: CollectionDefinition.
 
@@ -49,5 +49,18 @@ extension CollectionDefinition {
       (tenant == other.tenant, "--tenant"), (metric == other.metric, "--metric"),
       (followsOutbox == other.followsOutbox, "--outbox"),
     ].filter { !$0.0 }.map(\.1)
+  }
+
+  /// All settings, by the names of their options, in which two definitions of one name differ. Not what they are: a query is its author's
+  /// own text, and may hold what nobody else is to read.
+  func settings(otherThan other: CollectionDefinition) -> [String] {
+    settingsOfOtherRows(than: other)
+      + [
+        (storage == other.storage, "--storage"), (connectivity == other.connectivity, "--connectivity"),
+        (constructionEffort == other.constructionEffort, "--construction-effort"),
+        (recallTarget == other.recallTarget, "--recall-target"),
+        (searchEffort == other.searchEffort, "--search-effort"),
+        (calibrationQuery == other.calibrationQuery, "--calibration-query"), (seed == other.seed, "--seed"),
+      ].filter { !$0.0 }.map(\.1)
   }
 }

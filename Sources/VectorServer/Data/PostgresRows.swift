@@ -21,6 +21,8 @@ final class PostgresRows: RebuildRows {
   /// nil: they are read once.
   private let following: Following?
   private let reader: BulkReader
+  /// Ends the comparison, as the reader's own ends the reading.
+  private let stop = StopFlag()
   private let described = Mutex<SourceDescription?>(nil)
   private let zeroVectors = Atomic<Int>(0)
 
@@ -40,7 +42,10 @@ final class PostgresRows: RebuildRows {
 
   var rowsRead: Int { reader.progress.rows }
 
-  func cancel() { reader.cancel() }
+  func cancel() {
+    stop.raise()
+    reader.cancel()
+  }
 
   func look() throws -> RebuildOutline {
     let description = try reader.describe()
@@ -111,18 +116,18 @@ final class PostgresRows: RebuildRows {
   }
 
   /// Lets the server add up what it has, under the snapshot that was read.
-  private func compare(
+  func compare(
     _ buckets: [BucketSum], with description: SourceDescription, under snapshot: String
   ) throws {
     let reader = try ProofReader(
-      Connection(plan.connection, stop: StopFlag()), source: plan.source, description: description,
+      Connection(plan.connection, stop: stop), source: plan.source, description: description,
       leavesOutZeroVectors: plan.metric == .cosine)
     try reader.begin(snapshot: snapshot)
     let sums = try reader.sums()
     try reader.end()
     // What was committed without waiting was read too: no crash may take it back now.
     if case .outbox(let name) = following {
-      try OutboxReader.flush(Connection(plan.connection, stop: StopFlag()), name: name)
+      try OutboxReader.flush(Connection(plan.connection, stop: stop), name: name)
     }
     let different = buckets.indices.count { buckets[$0] != sums.buckets[$0] }
     guard different == 0 else {

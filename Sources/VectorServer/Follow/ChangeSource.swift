@@ -17,8 +17,9 @@ protocol ChangeSource: Sendable {
   /// - Throws: ``BrokenSource`` where it cannot go on from there.
   func attach(_ stream: ChangeStream) throws -> Session
 
-  /// Begins anew in the place of what cannot go on. The journal then has a point that does not continue what stands before it.
-  func beginAnew(_ stream: ChangeStream) throws
+  /// Begins anew in the place of what cannot go on. The journal then has a point that does not continue what stands before it; unless what
+  /// was broken goes on after all.
+  func beginAnew(_ stream: ChangeStream, after broken: BrokenSource) throws
 }
 
 /// A connection on which changes come, used by the stream's thread alone.
@@ -39,6 +40,9 @@ protocol ChangeSession {
 /// What was followed so far cannot be followed on: changes were missed, or nobody knows.
 struct BrokenSource: Error {
   var reason: String
+  /// Whether it is what a server says of itself, and another that is reached in its place may say otherwise: then it is asked once more
+  /// before anything is given up.
+  var mayPass = false
 }
 
 /// How the stream goes.

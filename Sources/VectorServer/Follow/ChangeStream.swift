@@ -22,21 +22,30 @@ final class ChangeStream: Sendable {
   let stop = StopFlag()
   /// The loaded collection that is the least far; nil: none is loaded.
   let floor: @Sendable () -> StreamFloor?
+  /// Up to where the farthest collection is that follows the stream of an epoch. That may be behind the journal's end, when power was lost.
+  let reached: @Sendable (UInt64) -> LSN
   private let source: any ChangeSource
+  private let makeRoom: @Sendable () -> Void
   private let onChange: @Sendable (StreamCondition) -> Void
   private let current = Mutex(StreamCondition.connecting)
 
   /// - floor: asked where the journal is empty.
+  /// - reached: asked whenever it is to be gone on.
+  /// - makeRoom: called now and then while the journal has as much as it may have, on the stream's thread.
   /// - onChange: told of every new condition, on the stream's thread.
   init(
     _ source: any ChangeSource, _ configuration: FollowConfiguration, log: StreamLog, logger: Logger,
-    floor: @escaping @Sendable () -> StreamFloor?, onChange: @escaping @Sendable (StreamCondition) -> Void
+    floor: @escaping @Sendable () -> StreamFloor?, reached: @escaping @Sendable (UInt64) -> LSN = { _ in .unknown },
+    makeRoom: @escaping @Sendable () -> Void = {},
+    onChange: @escaping @Sendable (StreamCondition) -> Void
   ) {
     self.source = source
     self.configuration = configuration
     self.log = log
     self.logger = logger
     self.floor = floor
+    self.reached = reached
+    self.makeRoom = makeRoom
     self.onChange = onChange
   }
 
@@ -53,7 +62,7 @@ final class ChangeStream: Sendable {
         break
       } catch let broken as BrokenSource {
         change(.broken(broken.reason))
-        abandon()
+        abandon(broken)
       } catch {
         change(.stalled("\(error)"))
       }
@@ -67,6 +76,8 @@ final class ChangeStream: Sendable {
 
   /// Takes what comes on one connection until that ends.
   private func follow<Source: ChangeSource>(_ source: Source, _ isStreaming: () -> Void) throws {
+    // One that could not be dropped when its connection broke: nothing may come behind it.
+    try log.dropUnfinished()
     var session = try source.attach(self)
     change(.streaming)
     isStreaming()
@@ -92,15 +103,17 @@ final class ChangeStream: Sendable {
   }
 
   /// Begins anew in the place of what cannot go on. Tried until it is done.
-  private func abandon() {
+  private func abandon(_ broken: BrokenSource) {
+    var pause = Self.pauseMin
     while !stop.isRaised {
       do {
-        return try source.beginAnew(self)
+        return try source.beginAnew(self, after: broken)
       } catch let error as SourceError where error.code == .cancelled {
         return
       } catch {
         logger.warning("the \(source.noun) could not be begun anew, trying again: \(error)")
-        rest(Self.pauseMax)
+        rest(pause)
+        pause = min(2 * pause, Self.pauseMax)
       }
     }
   }
@@ -139,16 +152,21 @@ extension ChangeStream {
     Thread.sleep(forTimeInterval: 0.2)
   }
 
-  /// Where the journal has as much as it may have, waits until a snapshot lets some of it go.
+  /// Where the journal has as much as it may have, has room made, and waits until a snapshot lets some of it go.
   /// - meanwhile: called now and then.
   func waitForRoom(_ meanwhile: () throws -> Void = {}) throws {
     var hasWaited = false
+    var askedAt: ContinuousClock.Instant?
     while log.journal.statistics.bytes > configuration.journalBytesMax {
       hasWaited = true
       change(
         .stalled(
           "the journal has \(log.journal.statistics.bytes) bytes, and may have \(configuration.journalBytesMax): it shrinks when the "
             + "collections' snapshots are written"))
+      if askedAt.map({ ContinuousClock.now - $0 >= .seconds(1) }) ?? true {
+        makeRoom()
+        askedAt = .now
+      }
       try pause()
       try meanwhile()
     }

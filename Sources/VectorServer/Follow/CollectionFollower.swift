@@ -3,11 +3,10 @@
 //     journal → pgoutput message → row event → gathered outcomes → changes of the index, one step → applied position rises
 //
 // The same path serves the stream as it comes, the recovery after a crash, and a newly loaded collection that catches up. Snapshots are
-// written beside it (CollectionFollower+Saving.swift).
+// written beside it (CollectionFollower+Saving.swift). What others want of it is in CollectionFollower+Requests.swift.
 //
 // May use: StreamLog, ChangeGatherer, ChangeResolver, ProofLedger, the data directory.
 
-import Dispatch
 import Foundation
 import Logging
 import PostgresSource
@@ -33,8 +32,10 @@ final class CollectionFollower: Sendable {
   private let wantsLastSnapshot = Atomic(true)
   var savesAtEnd: Bool { wantsLastSnapshot.load(ordering: .relaxed) }
   /// nil: the thread has ended.
-  private let requests = Mutex<[@Sendable (inout JournalApplier) -> Void]?>([])
+  let requests = Mutex<[@Sendable (inout JournalApplier) -> Void]?>([])
   let state: Mutex<State>
+  /// Held while the collection is told how its following goes, by whichever thread.
+  let telling = Mutex(())
   private let maintenance: Maintenance
   /// What the stream had told of relations where the collection began to follow.
   let relations: [[UInt8]]
@@ -44,6 +45,8 @@ final class CollectionFollower: Sendable {
   let epoch: UInt64
   /// Why nothing comes; nil: the stream is well.
   private let outage: Mutex<String?>
+  /// How rows are read by their keys; nil: from Postgres.
+  let rowReading: MissingRows.Connect?
   /// Told when the collection cannot go on without being loaded anew.
   private let onResync: @Sendable (CollectionFollower, String) -> Void
 
@@ -64,12 +67,18 @@ final class CollectionFollower: Sendable {
     var saved: JournalPosition
     /// Snapshots written.
     var snapshots = 0
+    /// When the next is to be tried, where the last could not be written.
+    var saveAgainAt: ContinuousClock.Instant?
+    /// Whether one is wanted, so that the journal can let go of what it has.
+    var isRoomWanted = false
     /// Why the collection cannot go on; nil: it does.
     var fault: String?
 
     /// Whether the rows are those of whole transactions.
     var isWhole: Bool { touched <= position }
     var unsavedBytes: Int { appliedBytes - savedBytes }
+    /// Bytes of the journal, of all collections, that are kept for this one and that its next snapshot lets go of.
+    var keptBytes: UInt64 { position > saved ? position.rawValue - saved.rawValue : 0 }
 
     /// Everything before a place in the journal is applied, and before one in the log: both at once, for a snapshot says the one, and the
     /// journal is kept from the other on.
@@ -84,10 +93,12 @@ final class CollectionFollower: Sendable {
   }
 
   /// - mark: where in the journal the collection stands.
+  /// - rowReading: how rows are read by their keys; nil: from Postgres.
   init(
     _ collection: Collection, of followed: FollowedSource, files: String, ledger: ProofLedger,
     from mark: StreamLog.Mark,
     log: StreamLog, configuration: FollowConfiguration, saver: SnapshotSaver, outage: String?, logger: Logger,
+    rowReading: MissingRows.Connect? = nil,
     onResync: @escaping @Sendable (CollectionFollower, String) -> Void
   ) {
     self.collection = collection
@@ -96,6 +107,7 @@ final class CollectionFollower: Sendable {
     self.log = log
     self.configuration = configuration
     self.saver = saver
+    self.rowReading = rowReading
     self.onResync = onResync
     var logger = logger
     logger[metadataKey: "collection"] = "\(collection.name)"
@@ -113,6 +125,9 @@ final class CollectionFollower: Sendable {
 
   /// The oldest part of the journal that this collection may need again.
   var journalNeeded: JournalPosition { state.withLock { $0.saved } }
+
+  /// How far something is applied, if only a part of a transaction.
+  var touched: JournalPosition { state.withLock { max($0.position, $0.touched) } }
 
   /// Whether everything up to a position is applied.
   func hasReached(_ position: JournalPosition) -> Bool { state.withLock { $0.position >= position } }
@@ -146,6 +161,8 @@ final class CollectionFollower: Sendable {
         break
       } catch let error as JournalApplier.Stall {
         describe(.stalled, error.reason, mark)
+        // What is applied by now need not be kept in the journal for it.
+        saveIfDue()
         pause()
       } catch {
         fail("\(error)")
@@ -191,32 +208,42 @@ final class CollectionFollower: Sendable {
 
   /// A step was made that ends with a commit.
   func applied(_ commitTime: Int64, _ mark: Frontier.Mark) {
-    guard var state = collection.followState else { return }
-    let applied = collection.position.appliedLSN
-    state.lastCommitTime = commitTime
-    state.lagBytes = mark.walEnd.rawValue > applied ? mark.walEnd.rawValue - applied : 0
-    if state.phase != .stalled, state.phase != .stale, mark.lsn.rawValue > applied {
-      if state.phase == .inStep { state.phase = .catchingUp }
-      state.behindSince = state.behindSince ?? .now
+    telling.withLock { _ in
+      guard var state = collection.followState else { return }
+      let applied = collection.position.appliedLSN
+      state.lastCommitTime = commitTime
+      state.lagBytes = mark.walEnd.rawValue > applied ? mark.walEnd.rawValue - applied : 0
+      if state.phase != .stalled, state.phase != .stale, mark.lsn.rawValue > applied {
+        if state.phase == .inStep { state.phase = .catchingUp }
+        state.behindSince = state.behindSince ?? .now
+      }
+      collection.followState = state
     }
-    collection.followState = state
   }
 
+  /// Its thread has ended, since another takes its place: it goes no farther, and does not say that it is in step.
+  func tellEnded() { describe(.catchingUp, "", log.frontier.mark) }
+
   private func describe(_ phase: FollowState.Phase, _ reason: String, _ mark: Frontier.Mark) {
-    let applied = collection.position.appliedLSN
-    let (transactions, fault) = state.withLock { ($0.transactions, $0.fault) }
-    let previous = collection.followState
-    let isBehind = mark.lsn.rawValue > applied
-    var next = FollowState(
-      phase, reason: reason, lagBytes: mark.walEnd.rawValue > applied ? mark.walEnd.rawValue - applied : 0,
-      lagTransactions: mark.transactions > transactions ? mark.transactions - transactions : 0,
-      behindSince: isBehind || phase != .inStep ? previous?.behindSince ?? .now : nil,
-      lastCommitTime: previous?.lastCommitTime)
-    // Somebody else may have found in the meantime that it cannot go on.
-    if let fault { (next.phase, next.reason) = (.stale, fault) }
-    // Everything that came is applied, but nothing comes.
-    if next.phase == .inStep, let outage = outage.withLock({ $0 }) { (next.phase, next.reason) = (.stalled, outage) }
-    collection.followState = next
+    // Whoever finds a fault notes it before it comes here. So nobody can tell after that what was so before.
+    telling.withLock { _ in
+      let applied = collection.position.appliedLSN
+      let (transactions, fault) = state.withLock { ($0.transactions, $0.fault) }
+      let previous = collection.followState
+      let isBehind = mark.lsn.rawValue > applied
+      var next = FollowState(
+        phase, reason: reason, lagBytes: mark.walEnd.rawValue > applied ? mark.walEnd.rawValue - applied : 0,
+        lagTransactions: mark.transactions > transactions ? mark.transactions - transactions : 0,
+        behindSince: isBehind || phase != .inStep ? previous?.behindSince ?? .now : nil,
+        lastCommitTime: previous?.lastCommitTime)
+      // Somebody else may have found in the meantime that it cannot go on.
+      if let fault { (next.phase, next.reason) = (.stale, fault) }
+      // Everything that came is applied, but nothing comes.
+      if next.phase == .inStep, let outage = outage.withLock({ $0 }) {
+        (next.phase, next.reason) = (.stalled, outage)
+      }
+      collection.followState = next
+    }
   }
 
   /// The stream does not come, or comes again (nil).
@@ -224,101 +251,4 @@ final class CollectionFollower: Sendable {
     outage.withLock { $0 = reason }
     log.frontier.nudge()
   }
-}
-
-// MARK: - Requests
-
-extension CollectionFollower {
-  /// Does something on the follower's thread, between two steps. Blocks.
-  ///
-  /// - isCancelled: asked now and then; what has begun by then is done, and nobody learns what came of it.
-  /// - Throws: what `body` throws; `notFollowed` when the thread has ended; `cancelled`.
-  private func perform<R: Sendable>(
-    unless isCancelled: () -> Bool = { false }, _ body: @escaping @Sendable (inout JournalApplier) throws -> R
-  ) throws -> R {
-    let done = DispatchSemaphore(value: 0)
-    let result = Mutex<Result<R, any Error>?>(nil)
-    let isTaken = requests.withLock { requests in
-      guard requests != nil else { return false }
-      requests?.append { applier in
-        let outcome = Result { try body(&applier) }
-        result.withLock { $0 = outcome }
-        done.signal()
-      }
-      return true
-    }
-    guard isTaken else { throw gone }
-    log.frontier.nudge()
-    while done.wait(timeout: .now() + 0.1) == .timedOut {
-      if isCancelled() { throw SourceError(.cancelled, "It was cancelled before the collection came to it.") }
-      // The thread may have ended with the request in its hands.
-      if requests.withLock({ $0 == nil }), result.withLock({ $0 == nil }) { throw gone }
-    }
-    return try (result.withLock { $0 } ?? .failure(gone)).get()
-  }
-
-  var gone: ServerError {
-    ServerError(
-      .notFollowed, "the collection \(collection.name) is not followed any more\(fault.map { ": " + $0 } ?? "")")
-  }
-
-  /// On the follower's thread.
-  private func answerRequests(_ applier: inout JournalApplier) {
-    let waiting = requests.withLock { requests in
-      defer { if requests != nil { requests = [] } }
-      return requests ?? []
-    }
-    for request in waiting { request(&applier) }
-  }
-
-  /// Those of some rows that are not what Postgres has, looked at twice with what committed between applied: one that changed in between is not
-  /// among them. Blocks.
-  func differing(_ ids: [RecordID]) throws -> [RecordID] {
-    let first = try perform { try $0.revise(ids, repairs: false) }
-    guard !first.isEmpty else { return [] }
-    _ = log.frontier.wait(past: log.frontier.mark, seconds: 0.2)
-    return try perform { try $0.revise(first, repairs: false) }
-  }
-
-  /// What the collection has between two steps, and which rows may be ahead of a moment by then.
-  struct Glance: Sendable {
-    var buckets: [BucketSum]
-    var moved: [RecordID]
-    /// `h` of those of the rows asked for, and of those that have moved, that the collection has.
-    var stamps: [RecordID: UInt64]
-  }
-
-  /// - moved: called between the same two steps; nil: every row may be ahead.
-  /// - also: rows whose stamps are wanted too.
-  func glance(also: [RecordID], _ moved: @escaping @Sendable () throws -> [RecordID]?) throws -> Glance? {
-    try perform { [self] _ in
-      guard let moved = try moved() else { return nil }
-      let index = collection.index
-      let stamps = Dictionary(
-        (moved + also).compactMap { id in index.stamp(of: id).map { (id, $0.row) } }, uniquingKeysWith: { $1 })
-      return Glance(buckets: state.withLock { $0.ledger.buckets }, moved: moved, stamps: stamps)
-    }
-  }
-
-  /// The rows between two steps, and where they stand. Blocks until everything before a position of the journal is applied.
-  ///
-  /// - Throws: `cancelled`; ``ServerError`` (`notFollowed`).
-  func ownRows(
-    behind position: JournalPosition, unless isCancelled: @escaping @Sendable () -> Bool
-  ) throws -> OwnRows.Moment {
-    while !hasReached(position) {
-      if isCancelled() { throw SourceError.rebuildCancelled }
-      if let fault { throw ServerError(.notFollowed, fault) }
-      Thread.sleep(forTimeInterval: 0.01)
-    }
-    return try perform(unless: isCancelled) { [self] _ in
-      // This thread alone changes the index, and it is between two transactions.
-      OwnRows.Moment(
-        rows: PinnedRows(collection.index), position: collection.position,
-        buckets: state.withLock { $0.ledger.buckets })
-    }
-  }
-
-  /// Reads rows anew and applies what differs. Blocks.
-  func repair(_ ids: [RecordID]) throws { _ = try perform { try $0.revise(ids, repairs: true) } }
 }

@@ -64,19 +64,18 @@ final class CollectionLoad: Sendable {
   }
 
   /// Looks at the table and at its publication.
+  /// - patienceSeconds: how long Postgres may take for each answer; nil: any time, for what is looked at for the first time may be large.
   /// - Throws: ``SourceError`` with what has to be mended.
   static func look(
-    _ plan: RebuildPlan, _ configuration: FollowConfiguration, stop: StopFlag
+    _ plan: RebuildPlan, _ configuration: FollowConfiguration, stop: StopFlag, patienceSeconds: Double? = nil
   ) throws -> FollowedSource {
     guard case .table(let source) = plan.source else {
       throw ServerError(.invalidConfiguration, "only tables can be followed")
     }
-    if configuration.followsOutbox {
-      return try FollowedSource.look(atOutboxed: source, on: Connection(configuration.connection, stop: stop))
-    }
+    let connection = try Connection(configuration.connection, stop: stop, patienceSeconds: patienceSeconds)
+    if configuration.followsOutbox { return try FollowedSource.look(atOutboxed: source, on: connection) }
     return try FollowedSource.look(
-      at: source, on: Connection(configuration.connection, stop: stop), publication: configuration.publication,
-      slot: configuration.slot)
+      at: source, on: connection, publication: configuration.publication, slot: configuration.slot)
   }
 
   /// - mark: where the journal stood before this was called.

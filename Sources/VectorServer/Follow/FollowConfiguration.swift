@@ -14,6 +14,8 @@ public struct FollowConfiguration: Sendable {
   public var slot = "vizinho"
   /// Whether changes come by the outbox (docs/FOLLOWING.md), and not by a slot; then ``slot`` is the name of its reader.
   public var followsOutbox = false
+  /// A connection on which Postgres says nothing for so long, though it is asked, is given up; nil: none is.
+  public var silenceMax: Duration? = .seconds(60)
   /// How long nobody looks at an outbox that had nothing.
   public var outboxInterval = Duration.milliseconds(100)
   /// Connections that copy when a collection is loaded.
@@ -24,6 +26,10 @@ public struct FollowConfiguration: Sendable {
   public var commitInterval = Duration.milliseconds(10)
   /// A collection's snapshot is written anew when so many bytes of changes came after the last one.
   public var snapshotAfterBytes = 256 << 20
+  /// Changes for which rows of more bytes must be read by their keys are applied in several steps.
+  public var fetchedBytesMax = 64 << 20
+  /// How long after a snapshot that could not be written another is tried.
+  public var saveRetryInterval = Duration.seconds(60)
   /// The journal grows to this at most; then no more is read from Postgres, whose log waits.
   public var journalBytesMax = 8 << 30
   /// A server one of whose collections has more bytes of the log than this unapplied is not ready.

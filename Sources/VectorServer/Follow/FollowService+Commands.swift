@@ -89,20 +89,21 @@ extension FollowService {
     from origin: RebuildOrigin = .postgres, isCancelled: @escaping @Sendable () -> Bool,
     progress: @escaping @Sendable (String) -> Void
   ) throws -> ControlReply {
-    let known = withState { $0.followers[name]?.definition ?? $0.waiting[name] }
-    guard var wanted = (definition ?? known?.choosing(choices))?.followed(by: configuration) else {
-      throw ServerError(.notFollowed, "there is no collection \"\(name)\" that follows a table: say which with --table")
-    }
-    wanted.name = name
+    let asked = try planned(name, definition, choices)
     // Whatever else is under way may take long: what is clear is said at once.
-    if origin == .engine { _ = try served(wanted) }
+    if origin == .engine { _ = try served(asked.definition) }
     let start = ContinuousClock.now
-    let result = Mutex<Result<Void, any Error>?>(nil)
-    jobs.add { [self, wanted] in
-      // Whoever asked may have gone while another load was under way.
-      let outcome = Result {
+    let result = Mutex<Result<String?, any Error>?>(nil)
+    jobs.add { [self] in
+      // Whoever asked may have gone while another load was under way; and the collection may be gone, or defined otherwise.
+      let outcome = Result { () throws -> String? in
         if isCancelled() { throw SourceError.rebuildCancelled }
-        try loadOnce(wanted, from: origin, progress: progress)
+        let plan = try planned(name, definition, choices)
+        if asked.isKnown, !plan.isKnown { throw Self.superseded(name) }
+        do { return try loadOnce(plan.definition, plan.claim, from: origin, progress: progress) } catch {
+          guard isCurrent(plan.claim) else { throw Self.superseded(name) }
+          throw error
+        }
       }
       result.withLock { $0 = outcome }
     }
@@ -117,11 +118,15 @@ extension FollowService {
         last = text
       }
     }
-    do { try result.withLock { $0 }?.get() } catch {
+    var unsaved: String?
+    do { unsaved = try result.withLock { $0 }?.get() ?? nil } catch {
       logger.warning(
         "the rebuild ended before its time, and what is served is as it was: \(error)",
         metadata: ["collection": "\(name)"])
       throw error
+    }
+    if let unsaved {
+      return ControlReply(.failed, "\(name): served, and not on disk, which is tried again every minute: \(unsaved)")
     }
     let collection = catalog[name]
     return ControlReply(
@@ -131,13 +136,44 @@ extension FollowService {
       values: ["rows": String(collection?.index.count ?? 0), "applied_lsn": collection?.position.lsnText ?? ""])
   }
 
-  /// Takes a collection away, from memory and disk. The others are not disturbed.
+  /// What a rebuild is to make, as its collection is defined by now.
+  private func planned(
+    _ name: String, _ definition: CollectionDefinition?, _ choices: IndexChoices
+  ) throws(ServerError) -> (definition: CollectionDefinition, claim: Claim, isKnown: Bool) {
+    let (known, claim, isLeaving) = withState { state in
+      (state.followers[name]?.definition ?? state.waiting[name], state.claim(name), state.leaving.contains(name))
+    }
+    guard !isLeaving, var wanted = (definition ?? known?.choosing(choices))?.followed(by: configuration) else {
+      throw ServerError(.notFollowed, "there is no collection \"\(name)\" that follows a table: say which with --table")
+    }
+    wanted.name = name
+    return (wanted, claim, known != nil)
+  }
+
+  /// Takes a collection away, from memory and disk, whether it follows, is yet to, or cannot go on. The others are not disturbed.
   func drop(_ name: String) throws {
-    guard let running = withState({ $0.followers.removeValue(forKey: name) }) else {
+    let found = withState { state -> (running: Running?, load: CollectionLoad?)? in
+      let running = state.followers.removeValue(forKey: name)
+      let isWaiting = state.waiting.removeValue(forKey: name) != nil
+      let load = state.load?.definition.name == name ? state.load : nil
+      guard running != nil || isWaiting || load != nil else { return nil }
+      state.resuming.remove(name)
+      state.epochs[name] = nil
+      state.proofs[name] = nil
+      // What was planned for it comes to nothing, and nothing is planned until it is gone.
+      state.generations[name, default: 0] += 1
+      state.leaving.insert(name)
+      return (running: running, load: load)
+    }
+    guard let found else {
       throw ServerError(.notFollowed, "there is no collection \"\(name)\" that follows a table")
     }
-    running.follower.end(saves: false)
-    running.thread.join()
+    defer { withState { _ = $0.leaving.remove(name) } }
+    found.load?.cancel()
+    if let running = found.running {
+      running.follower.end(saves: false)
+      running.thread.join()
+    }
     catalog.remove(name)
     try directory.remove(name)
     collectJournal()

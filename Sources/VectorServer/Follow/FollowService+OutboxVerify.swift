@@ -39,27 +39,32 @@ extension FollowService {
       for (id, hash) in try moment.hashes(of: glance.moved) { a[hasher.bucket(of: id)].remove(hash) }
       for (id, stamp) in glance.stamps { b[hasher.bucket(of: id)].remove(stamp) }
       var different = a.indices.filter { a[$0] != b[$0] }
-      var rows: [RecordID] = []
+      var proof = Proof(
+        collection: name, lsn: "\(place)", rows: theirs.buckets.reduce(0) { $0 + $1.count },
+        nullVectors: theirs.nullVectors, zeroVectors: theirs.zeroVectors, differentBuckets: different.count,
+        differentRows: 0, named: [], repairedRows: 0, notCompared: hasher.notCompared, seconds: 0)
+      func note(_ rows: [RecordID]) throws {
+        proof.add(rows)
+        guard repairs, !rows.isEmpty else { return }
+        try follower.repair(rows)
+        proof.repairedRows += rows.count
+      }
       if !different.isEmpty {
         progress("\(different.count) of \(a.count) sums differ: looking at their rows")
         let moved = Set(glance.moved)
-        rows = try suspects(of: different, follower, try moment.rows(ofBuckets: different)).filter {
-          !moved.contains($0)
+        let suspects = SuspectGroups(different, a, b, all: repairs)
+        proof.rowsNotLookedAt = suspects.rowsLeftOut
+        for group in suspects.groups {
+          if cancel.isRaised { throw SourceError(.cancelled, "The comparison was cancelled.") }
+          let rows = try self.suspects(of: group, follower, try moment.rows(ofBuckets: group))
+          try note(rows.filter { !moved.contains($0) })
         }
       }
       try moment.end()
       let late = try compare(glance.moved, follower, unless: cancel, progress)
-      rows += late
+      try note(late)
       different = Array(Set(different + late.map { hasher.bucket(of: $0) }))
-      var proof = Proof(
-        collection: name, lsn: "\(place)", rows: theirs.buckets.reduce(0) { $0 + $1.count },
-        nullVectors: theirs.nullVectors, zeroVectors: theirs.zeroVectors, differentBuckets: different.count,
-        differentRows: rows.count, named: rows.prefix(Proof.namedMax).map(\.description), repairedRows: 0,
-        notCompared: hasher.notCompared, seconds: 0)
-      if repairs, !rows.isEmpty {
-        try follower.repair(rows)
-        proof.repairedRows = rows.count
-      }
+      proof.differentBuckets = different.count
       proof.seconds = (ContinuousClock.now - start) / .seconds(1)
       return proof
     }

@@ -49,12 +49,16 @@ extension FollowService {
         notCompared: RowHasher(follower.table.description).notCompared, seconds: 0)
       if !different.isEmpty {
         progress("\(different.count) of \(theirs.buckets.count) sums differ: looking at their rows")
-        let rows = try suspects(of: different, follower, try reader.rows(ofBuckets: different))
-        proof.differentRows = rows.count
-        proof.named = rows.prefix(Proof.namedMax).map(\.description)
-        if repairs {
-          try follower.repair(rows)
-          proof.repairedRows = rows.count
+        let suspects = SuspectGroups(different, theirs.buckets, ours, all: repairs)
+        proof.rowsNotLookedAt = suspects.rowsLeftOut
+        for group in suspects.groups {
+          if cancel.isRaised { throw SourceError(.cancelled, "The comparison was cancelled.") }
+          let rows = try self.suspects(of: group, follower, try reader.rows(ofBuckets: group))
+          proof.add(rows)
+          if repairs, !rows.isEmpty {
+            try follower.repair(rows)
+            proof.repairedRows += rows.count
+          }
         }
       }
       try reader.end()
@@ -73,7 +77,8 @@ extension FollowService {
       level: proof.isEqual ? .info : .error, proof.isEqual ? "equal to its table" : "not equal to its table",
       metadata: [
         "collection": "\(proof.collection)", "lsn": "\(proof.lsn)", "rows": "\(proof.rows)",
-        "different": "\(proof.differentRows)", "repaired": "\(proof.repairedRows)",
+        "sums": "\(proof.differentBuckets)", "different": "\(proof.differentRows)",
+        "unseen": "\(proof.rowsNotLookedAt)", "repaired": "\(proof.repairedRows)",
       ])
   }
 

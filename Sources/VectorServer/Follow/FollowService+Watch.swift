@@ -1,5 +1,5 @@
 // What the stream does not tell: a table that was altered or rewritten without a change of a row, a publication that was dropped, a slot whose log
-// is about to be thrown away, a follower that makes no progress.
+// is about to be thrown away. (That a follower makes no progress: FollowService+Lag.swift.)
 //
 // May use: FollowService, PostgresSource's preflights.
 
@@ -11,7 +11,9 @@ import VectorIndex
 extension FollowService {
   /// The watching thread's whole life.
   func watch() {
-    var progress: [String: (lsn: UInt64, since: ContinuousClock.Instant)] = [:]
+    // What follows may wait for the very follower that makes no progress.
+    let measuring = WorkerThread("vizinho-lag") { [self] in watchLag() }
+    defer { measuring.join() }
     var proved: [String: ContinuousClock.Instant] = [:]
     var next = ContinuousClock.now + configuration.watchInterval
     while !stop.isRaised {
@@ -20,11 +22,7 @@ extension FollowService {
       next = .now + configuration.watchInterval
       guard outage == nil else { continue }
       let running = withState { Array($0.followers.values) }
-      for one in running where one.follower.fault == nil {
-        look(at: one)
-        guard let state = one.follower.collection.followState else { continue }
-        watchProgress(of: one, state, &progress)
-      }
+      for one in running where one.follower.fault == nil { look(at: one) }
       lookAtSlot()
       for name in timeToProve(running, &proved) { prove(name) }
     }
@@ -52,7 +50,8 @@ extension FollowService {
         return
       }
       running.follower.fail(
-        "\(proof.differentBuckets) of its sums and \(proof.differentRows) rows differ from the table's")
+        "\(proof.differentBuckets) of its sums and \(proof.differentRows) rows differ from the table's\(proof.beyondText)"
+      )
     } catch {
       logger.warning("could not be compared with its table: \(error)", metadata: ["collection": "\(name)"])
     }
@@ -61,7 +60,7 @@ extension FollowService {
   private func look(at one: Running) {
     do {
       let plan = try one.definition.plan(configuration)
-      let found = try CollectionLoad.look(plan, configuration, stop: stop)
+      let found = try CollectionLoad.look(plan, configuration, stop: stop, patienceSeconds: Self.patienceSeconds)
       if let reason = one.follower.followed.difference(from: found) {
         one.follower.fail(reason)
       } else if found.files != one.follower.provedFiles.withLock({ $0 }) {
@@ -77,7 +76,7 @@ extension FollowService {
   }
 
   /// Whether an error says nothing about the table.
-  private static func isPassing(_ code: SourceError.Code) -> Bool {
+  static func isPassing(_ code: SourceError.Code) -> Bool {
     switch code {
     case .connectionFailed, .connectionLost, .tooManyConnections, .lockTimeout, .serverError, .cancelled,
       .systemResources:
@@ -86,22 +85,12 @@ extension FollowService {
     }
   }
 
-  private func watchProgress(
-    of one: Running, _ state: FollowState, _ progress: inout [String: (lsn: UInt64, since: ContinuousClock.Instant)]
-  ) {
-    let name = one.definition.name
-    let applied = one.follower.collection.position.appliedLSN
-    if state.lagBytes == 0 || progress[name]?.lsn != applied { progress[name] = (applied, .now) }
-    guard let since = progress[name]?.since, ContinuousClock.now - since > .seconds(60) else { return }
-    logger.error(
-      "no progress for a minute, and \(state.lagBytes) bytes of Postgres's log are not applied",
-      metadata: ["collection": "\(name)", "lsn": "\(LSN(rawValue: applied))"])
-    progress[name] = (applied, .now)
-  }
-
   private func lookAtSlot() {
     guard !configuration.followsOutbox else { return }
-    guard let slot = try? SlotFacts.read(configuration.slot, over: Connection(configuration.connection, stop: stop))
+    guard
+      let slot = try? SlotFacts.read(
+        configuration.slot,
+        over: Connection(configuration.connection, stop: stop, patienceSeconds: Self.patienceSeconds))
     else { return }
     let isShort = slot.safeWALBytes.map { $0 < Self.safeBytesMin } ?? false
     let isOld = slot.retainedWALBytes.map { $0 > Self.retainedBytesMax } ?? false
@@ -111,6 +100,8 @@ extension FollowService {
       metadata: ["slot": "\(configuration.slot)"])
   }
 
+  /// For an answer of the catalogs. A connection whose other end is gone may not keep the others from being looked at.
+  private static let patienceSeconds = 60.0
   private static let safeBytesMin = 256 << 20
   private static let retainedBytesMax = 4 << 30
 }

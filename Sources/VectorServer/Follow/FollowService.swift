@@ -3,6 +3,8 @@
 //     ChangeStream ──journal──▶ CollectionFollower (one a collection) ──▶ index
 //                               CollectionLoad, where there is nothing to go on from; its collection catches up and takes the other's place
 //
+// FollowService+Jobs.swift has the list of what is to be done, FollowService+Journal.swift what is let go of.
+//
 // Threads: the stream, the committer, one a follower, and one that looks, loads and swaps, one collection after the other.
 //
 // May use: everything in this folder, the catalog, the data directory, swift-service-lifecycle.
@@ -30,6 +32,8 @@ public final class FollowService: Service, Sendable {
   private let asker: PositionAsker
   /// Held while a proof looks at the outbox.
   let hold = OutboxHold()
+  /// Held while a collection's snapshots are marked as stale, or not any more.
+  let marks = Mutex(())
 
   struct State {
     var followers: [String: Running] = [:]
@@ -39,12 +43,18 @@ public final class FollowService: Service, Sendable {
     var resuming: Set<String> = []
     /// Which streams they followed.
     var epochs: [String: UInt64] = [:]
+    /// Raised whenever a collection of a name is published or dropped.
+    var generations: [String: UInt64] = [:]
+    /// Those that are being dropped.
+    var leaving: Set<String> = []
     /// Those whose collections are not published yet.
     var catchingUp: [String: CollectionFollower] = [:]
     var load: CollectionLoad?
     /// From where on the journal is kept for it.
     var loadMark: JournalPosition?
     var condition = StreamCondition.connecting
+    /// Whether the stream has found that this is the Postgres that is followed.
+    var hasStreamed = false
     /// What the last comparison of each collection found.
     var proofs: [String: Proof] = [:]
   }
@@ -71,11 +81,11 @@ public final class FollowService: Service, Sendable {
     self.catalog = catalog
     self.writer = writer
     self.logger = logger
-    log = try StreamLog(directory.openJournal())
+    log = try StreamLog(directory.openJournal(bytesMax: configuration.journalBytesMax))
     asker = PositionAsker(configuration.connection, byTransactions: configuration.followsOutbox)
     var wanted = Dictionary(
       definitions.map { ($0.name, $0.followed(by: configuration)) }, uniquingKeysWith: { $1 })
-    var restored: [(DataDirectory.Loaded, CollectionDefinition)] = []
+    var restored: [(loaded: DataDirectory.Loaded, definition: CollectionDefinition, stale: String?)] = []
     for name in try directory.collectionNames() {
       let start = ContinuousClock.now
       guard let loaded = try directory.loadWithOrigin(name, threads: configuration.threads) else { continue }
@@ -103,30 +113,39 @@ public final class FollowService: Service, Sendable {
           "the collection \(name) is followed by \(definition.followsOutbox ? "an outbox: serve with --outbox" : "a slot: serve without --outbox"), "
             + "or move \(directory.path)/collections and \(directory.path)/journal away, and it is loaded anew")
       }
-      guard asked == nil || asked == definition else {
+      if let others = asked?.settings(otherThan: definition), !others.isEmpty {
         throw ServerError(
           .invalidConfiguration,
-          "the collection \(name) is followed with other settings than those given. It has \(definition), and was asked to have "
-            + "\(asked.map { "\($0)" } ?? ""). Leave them out to go on with what it has, or change it with `vizinho rebuild` while it is served"
-        )
+          "the collection \(name) is followed with other settings than those given: \(others.joined(separator: ", ")). Leave them "
+            + "out to go on with what it has, or change it with `vizinho rebuild` while it is served")
       }
-      restored.append((loaded, definition))
-    }
-    for (loaded, definition) in restored {
-      prepare(loaded.collection, FollowState(.stalled, reason: Self.connecting))
-      catalog.publish(loaded.collection)
-      jobs.add { [self] in resume(loaded, definition) }
-    }
-    for definition in wanted.values.sorted(by: { $0.name < $1.name }) {
-      jobs.add { [self] in loadUntilDone(definition) }
+      restored.append((loaded, definition, try directory.staleMark(of: name).reason()))
     }
     state.withLock { state in
-      for (loaded, definition) in restored {
-        state.epochs[definition.name] = loaded.followed?.epoch
+      for (loaded, definition, stale) in restored {
         state.waiting[definition.name] = definition
+        // One that cannot go on needs nothing of what comes.
+        guard stale == nil else { continue }
+        state.epochs[definition.name] = loaded.followed?.epoch
         state.resuming.insert(definition.name)
       }
       for definition in wanted.values { state.waiting[definition.name] = definition }
+    }
+    for (loaded, definition, stale) in restored {
+      let claim = Claim(name: definition.name, generation: 0)
+      let followState = stale.map { FollowState(.stale, reason: $0) } ?? FollowState(.stalled, reason: Self.connecting)
+      prepare(loaded.collection, followState)
+      catalog.publish(loaded.collection)
+      if let stale {
+        logger.error(
+          "not in step any more, as was found before: \(stale)", metadata: ["collection": "\(definition.name)"])
+        load(definition, claim)
+      } else {
+        resume(loaded, definition, claim)
+      }
+    }
+    for definition in wanted.values.sorted(by: { $0.name < $1.name }) {
+      load(definition, Claim(name: definition.name, generation: 0))
     }
   }
 
@@ -142,9 +161,12 @@ public final class FollowService: Service, Sendable {
 
   public func run() async throws {
     let floor: @Sendable () -> StreamFloor? = { [self] in self.floor() }
+    let reached: @Sendable (UInt64) -> LSN = { [self] epoch in self.reached(epoch) }
     let onChange: @Sendable (StreamCondition) -> Void = { [self] condition in streamChanged(condition) }
     let source: any ChangeSource = configuration.followsOutbox ? OutboxSource(hold: hold) : SlotSource()
-    let stream = ChangeStream(source, configuration, log: log, logger: logger, floor: floor, onChange: onChange)
+    let stream = ChangeStream(
+      source, configuration, log: log, logger: logger, floor: floor, reached: reached,
+      makeRoom: { [self] in makeRoom() }, onChange: onChange)
     let streaming = WorkerThread("vizinho-stream") { stream.run() }
     let committing = WorkerThread("vizinho-commit") { [self] in commit() }
     let working = WorkerThread("vizinho-load") { [self] in jobs.run() }
@@ -197,6 +219,7 @@ public final class FollowService: Service, Sendable {
   private func streamChanged(_ condition: StreamCondition) {
     let followers = state.withLock { state in
       state.condition = condition
+      if case .streaming = condition { state.hasStreamed = true }
       return state.followers.values.map(\.follower) + state.catchingUp.values
     }
     switch condition {

@@ -3,7 +3,7 @@
 // A step is all of a transaction, or several that follow each other. It becomes visible at once. A transaction that is too large for that is
 // applied in several.
 //
-// May use: CollectionFollower, ChangeGatherer, ChangeResolver.
+// May use: CollectionFollower, ChangeGatherer, ChangeResolver, MissingRows.
 
 import Foundation
 import PostgresSource
@@ -14,7 +14,10 @@ import VectorWire
 /// Reads and applies, for one follower.
 struct JournalApplier {
   /// Something outside keeps a step from being made; it is tried again.
-  struct Stall: Error { var reason: String }
+  struct Stall: Error, CustomStringConvertible {
+    var reason: String
+    var description: String { reason }
+  }
 
   private let follower: CollectionFollower
   private var resolver: ChangeResolver
@@ -29,7 +32,11 @@ struct JournalApplier {
   private var lastEnd = LSN.unknown
   private var lastTime: Int64 = 0
   private var isSplit = false
-  private var fetcher: RowFetcher?
+  private var rows: MissingRows
+  /// The transactions that changed what is gathered, one after the other.
+  private var gatheredIDs: [UInt32] = []
+  /// Those whose changes are in the index, as far as nobody has seen that others see them.
+  private var appliedIDs: [UInt32] = []
   /// Whether something of the journal was read, or what stands before is known to be there.
   private var hasBegun: Bool
   /// Of messages that are gathered.
@@ -41,10 +48,13 @@ struct JournalApplier {
   /// A transaction of more than that is applied in several steps.
   private static let rowsMax = 20_000
   private static let bytesMax = 64 << 20
+  /// Others see a transaction that lies so many back, but where its session waits for a standby.
+  private static let appliedIDsMax = 50_000
 
   init(_ follower: CollectionFollower) {
     self.follower = follower
     hasBegun = follower.continues
+    rows = MissingRows(follower)
     resolver = ChangeResolver(follower.collection.index, description: follower.table.description)
   }
 
@@ -56,19 +66,30 @@ struct JournalApplier {
     // What is left of a step that failed is read again. That changes nothing twice: a row's last state is what counts, and what a message left
     // out is taken from the row as it is, or from Postgres.
     (gathered, gatheredBytes, first, isSplit, lastEnd) = (ChangeGatherer(), 0, nil, false, .unknown)
+    gatheredIDs = []
     var failure: (any Error)?
-    _ = try follower.log.journal.read(from: start, to: mark.end) { record, body in
-      do {
-        if follower.stop.isRaised { throw SourceError(.cancelled, "The server ends.") }
-        try take(record, body)
-        return true
-      } catch {
-        failure = error
-        return false
+    do throws(SnapshotError) {
+      _ = try follower.log.journal.read(from: start, to: mark.end) { record, body in
+        do {
+          if follower.stop.isRaised { throw SourceError(.cancelled, "The server ends.") }
+          try take(record, body)
+          return true
+        } catch {
+          failure = error
+          return false
+        }
       }
+    } catch {
+      guard Self.isPassing(error.code) else { throw error }
+      throw Stall(reason: error.message)
     }
     if let failure { throw failure }
     try apply(at: mark.end, reaching: mark)
+  }
+
+  /// Whether an error of the journal says nothing about the rows: what it has in memory finds no room on the disk, or the disk does not answer.
+  private static func isPassing(_ code: SnapshotError.Code) -> Bool {
+    code == .noSpace || code == .io || code == .unsynchronized
   }
 
   private mutating func bindKnown() throws {
@@ -146,6 +167,8 @@ struct JournalApplier {
     default: break
     }
     gatheredBytes += bytes.count
+    // Of a transaction with parts of its own (savepoints) it is the whole's, as it is in what a statement sees.
+    if let id = transaction?.transactionID, id != gatheredIDs.last { gatheredIDs.append(id) }
     if gathered.count >= Self.rowsMax || gathered.byteCount >= Self.bytesMax {
       // Too large to become visible at once. Its position rises when all of it is there.
       isSplit = true
@@ -196,10 +219,32 @@ struct JournalApplier {
       return follower.state.withLock { note(&$0) }
     }
     var resolved = resolver.resolve(gathered)
-    if !resolved.unknown.isEmpty {
-      try fetch(resolved.unknown, wasEmptied: gathered.removesAll, &resolved)
+    var isEmptied = gathered.removesAll
+    var unknown = resolved.unknown[...]
+    var fetchedBytes = 0
+    while !unknown.isEmpty {
+      let read = try rows.read(unknown, seeing: gatheredIDs)
+      resolver.add(read.found.rows, missing: read.found.missing, wasEmptied: isEmptied, to: &resolved)
+      unknown = unknown.dropFirst(read.count)
+      fetchedBytes += read.bytes
+      guard fetchedBytes >= follower.configuration.fetchedBytesMax, !unknown.isEmpty else { continue }
+      // Too large to become visible at once, which no message has told. The position rises when all of it is there.
+      try publish(resolved, removingAllFirst: isEmptied, until: position, bytes: 0) { _ in }
+      (resolved, isEmptied, fetchedBytes) = (ChangeResolver.Resolved(), false, 0)
     }
-    let (wasEmptied, first, last, bytes) = (gathered.removesAll, first ?? last, last, gatheredBytes)
+    try publish(resolved, removingAllFirst: isEmptied, until: position, bytes: gatheredBytes, noting: note)
+    appliedIDs += gatheredIDs
+    if appliedIDs.count > 2 * Self.appliedIDsMax { appliedIDs.removeFirst(appliedIDs.count - Self.appliedIDsMax) }
+    (gathered, gatheredBytes, gatheredIDs) = (ChangeGatherer(), 0, [])
+    first = nil
+  }
+
+  /// - bytes: of messages that are applied with it.
+  private func publish(
+    _ resolved: ChangeResolver.Resolved, removingAllFirst wasEmptied: Bool, until position: JournalPosition, bytes: Int,
+    noting note: (inout CollectionFollower.State) -> Void
+  ) throws {
+    let (first, last) = (self.first ?? self.last, self.last)
     do throws(IndexError) {
       try follower.collection.index.apply(resolved.changes, removingAllFirst: wasEmptied) { [follower] in
         follower.state.withLock { state in
@@ -217,64 +262,34 @@ struct JournalApplier {
       follower.collection.index.consolidate()
       throw Stall(reason: "there is no memory for the next rows: \(error.message)")
     }
-    (gathered, gatheredBytes) = (ChangeGatherer(), 0)
-    self.first = nil
   }
 
-  /// Reads rows anew, and applies what differs from the index if asked.
+  /// Reads rows anew, and applies what differs from the index if asked: some after the other, since each is right by itself.
   /// - Returns: the rows that differ.
   mutating func revise(_ ids: [RecordID], repairs: Bool) throws -> [RecordID] {
-    var resolved = ChangeResolver.Resolved()
-    try fetch(ids, wasEmptied: false, &resolved)
-    guard repairs else { return resolved.changes.map(\.id) }
+    var different: [RecordID] = []
+    var rest = ids[...]
+    while !rest.isEmpty {
+      if follower.stop.isRaised { throw SourceError(.cancelled, "The server ends.") }
+      // A row of before what is applied would be taken for what is right.
+      let read = try rows.read(rest, seeing: appliedIDs)
+      // What one statement sees, later ones do.
+      appliedIDs = []
+      rest = rest.dropFirst(read.count)
+      var resolved = ChangeResolver.Resolved()
+      resolver.add(read.found.rows, missing: read.found.missing, wasEmptied: false, to: &resolved)
+      different += resolved.changes.map(\.id)
+      if repairs, !resolved.changes.isEmpty { try mend(resolved) }
+    }
+    return different
+  }
+
+  private func mend(_ resolved: ChangeResolver.Resolved) throws {
     try follower.collection.index.apply(resolved.changes) { [follower] in
       follower.state.withLock { state in
         state.appliedBytes += resolved.changes.count
         state.ledger.reconcile(resolved.deltas, at: LSN(rawValue: state.applied.appliedLSN))
       }
     }
-    return resolved.changes.map(\.id)
-  }
-
-  /// Reads rows whose values neither the stream nor the index has.
-  private mutating func fetch(
-    _ ids: [RecordID], wasEmptied: Bool, _ resolved: inout ChangeResolver.Resolved
-  ) throws {
-    let transactionID = transaction?.transactionID
-    do throws(SourceError) {
-      var rest = ids[...]
-      while !rest.isEmpty {
-        let keys = Array(rest.prefix(RowFetcher.keysMax))
-        let found = try fetchOnce(keys)
-        // The stream tells of a commit before others see it.
-        if let transactionID, !found.snapshot.isVisible(transactionID) {
-          Thread.sleep(forTimeInterval: 0.002)
-          if follower.stop.isRaised { throw SourceError(.cancelled, "The server ends.") }
-          continue
-        }
-        resolver.add(found.rows, missing: found.missing, wasEmptied: wasEmptied, to: &resolved)
-        rest = rest.dropFirst(keys.count)
-      }
-    } catch {
-      fetcher = nil
-      switch error.code {
-      case .connectionFailed, .connectionLost, .tooManyConnections, .serverError, .lockTimeout:
-        throw Stall(reason: "rows could not be read from Postgres: \(error.message)")
-      default: throw error
-      }
-    }
-  }
-
-  private mutating func fetchOnce(_ keys: [RecordID]) throws(SourceError) -> FetchedRows {
-    let reader: RowFetcher
-    if let fetcher {
-      reader = fetcher
-    } else {
-      reader = try RowFetcher(
-        Connection(follower.configuration.connection, stop: follower.stop),
-        description: follower.table.description, rowFilter: follower.facts.rowFilter)
-      fetcher = reader
-    }
-    return try reader.fetch(keys)
   }
 }

@@ -23,14 +23,17 @@ struct OutboxSource: ChangeSource {
     return OutboxSession(stream, hold, reader, from: cursor)
   }
 
-  func beginAnew(_ stream: ChangeStream) throws {
+  func beginAnew(_ stream: ChangeStream, after broken: BrokenSource) throws {
     var (reader, server) = try open(stream)
     _ = try begin(stream, &reader, server, above: known(stream)?.lsn ?? 0)
   }
 
   private func open(_ stream: ChangeStream) throws -> (OutboxReader, OutboxReader.Server) {
     let name = stream.configuration.slot
-    let connection = try Connection(stream.configuration.connection, stop: stream.stop)
+    // Most of what is asked is answered at once. The reader knows what is not.
+    let connection = try Connection(
+      stream.configuration.connection, stop: stream.stop,
+      patienceSeconds: stream.configuration.silenceMax.map { $0 / .seconds(1) })
     let reader = try OutboxReader(connection, name: name)
     let server = try reader.server()
     if let process = try reader.lock() {
@@ -61,10 +64,13 @@ struct OutboxSource: ChangeSource {
           + "move the folder away.")
     }
     guard let (system, timeline, known) = known(stream) else { return try begin(stream, &reader, server, above: 0) }
-    guard system == 0 || server.systemIdentifier == 0 || system == server.systemIdentifier, known <= server.xmax else {
+    // When power was lost, a snapshot may have what the journal has not.
+    let farthest = max(known, stream.reached(log.point?.epoch ?? stream.floor()?.epoch ?? 0).rawValue)
+    guard system == 0 || server.systemIdentifier == 0 || system == server.systemIdentifier, farthest <= server.xmax
+    else {
       throw SourceError(
         .historyDiverged,
-        "This Postgres is another cluster than the one that was followed, or was restored to before the transaction \(known), which is applied "
+        "This Postgres is another cluster than the one that was followed, or was restored to before the transaction \(farthest), which is applied "
           + "here. Connect to the right one, or move the data directory away.")
     }
     // 0 is a number that somebody could not find out.
@@ -185,7 +191,8 @@ struct OutboxSession: ChangeSession {
       if stop.isRaised { throw SourceError(.cancelled, "The server ends.") }
       try message.withUnsafeBytes { _ = try log.take($0) }
     }
-    try secure(end)
+    // Always, and not only where the cursor needs it: one with a lower id than what is safe may have committed since, without waiting.
+    guard try reader.confirm(deletable) else { throw OutboxSource.forgotten(stream) }
     let now = Int64((Date().timeIntervalSince1970 - 946_684_800) * 1e6)
     let commit = PgOutputEncoder.commit(
       PgOutputMessage.Commit(
@@ -196,6 +203,7 @@ struct OutboxSession: ChangeSession {
     try log.rollIfDue()
   }
 
+  /// For a cursor that moves over no lines.
   private mutating func secure(_ cursor: UInt64) throws {
     guard try reader.secure(cursor, confirmed: deletable) else { throw OutboxSource.forgotten(stream) }
   }

@@ -24,8 +24,21 @@ public struct Proof: Sendable {
   /// Attributes that are not compared (docs/PROOF.md).
   public var notCompared: [String]
   public var seconds: Double
+  /// Rows of sums that differ which nobody looked at, since they are too many: some of them differ, too.
+  public var rowsNotLookedAt = 0
 
   public static let namedMax = 100
 
   public var isEqual: Bool { differentBuckets == 0 }
+
+  /// Adds rows that differ.
+  mutating func add(_ rows: [RecordID]) {
+    differentRows += rows.count
+    named += rows.prefix(max(0, Self.namedMax - named.count)).map(\.description)
+  }
+
+  /// Follows words about the rows that differ.
+  var beyondText: String {
+    rowsNotLookedAt > 0 ? " (of those looked at: \(rowsNotLookedAt) more are in sums that differ)" : ""
+  }
 }

@@ -35,6 +35,8 @@ struct ProofLedger {
   }
 
   mutating func apply(_ deltas: [Delta], first: LSN, last: LSN) {
+    // A step that changes no sum is nothing to undo, and nothing would ever drop it: of such there may be any number.
+    guard !deltas.isEmpty else { return }
     for delta in deltas { Self.apply(delta, to: &buckets) }
     steps.append(Step(first: first, last: last, deltas: deltas))
     deltaCount += deltas.count

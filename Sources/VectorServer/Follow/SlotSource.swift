@@ -2,6 +2,8 @@
 //
 //     connect → is it still the Postgres, the slot and the place that we know (AttachCheck)? → START_REPLICATION → messages → journal
 //
+// Everything that is asked before is asked on that one connection: of several hosts, another connection may find another.
+//
 // The slot's server is told what is durable here, and may forget it.
 //
 // May use: PostgresSource's replication, ChangeStream.
@@ -19,6 +21,8 @@ struct SlotSource: ChangeSource {
     let configuration = stream.configuration
     let connection = try ReplicationConnection(configuration.connection, stop: stream.stop)
     let system = try connection.identifySystem()
+    // Before a slot is made: Postgres tells of a change by what its catalogs were then, and of one before the publication it never can.
+    try connection.checkPublication(configuration.publication)
     let start = try place(stream, connection, system)
     try Self.orBroken {
       try connection.startReplication(slot: configuration.slot, from: start, publication: configuration.publication)
@@ -26,11 +30,21 @@ struct SlotSource: ChangeSource {
     return SlotSession(stream, connection)
   }
 
-  func beginAnew(_ stream: ChangeStream) throws {
+  func beginAnew(_ stream: ChangeStream, after broken: BrokenSource) throws {
     let connection = try ReplicationConnection(stream.configuration.connection, stop: stream.stop)
     let system = try connection.identifySystem()
+    try connection.checkPublication(stream.configuration.publication)
+    let slot = try SlotFacts.read(stream.configuration.slot, over: connection)
+    if let known = known(stream, system) {
+      // This may be another server than the one on which it was broken: no good slot is to go for that, and none to be left on a standby.
+      switch try verdict(stream, connection, system, slot, known) {
+      case .attach where broken.mayPass: return
+      case .refuse(let refusal) where refusal.remedy != .rebuild: throw refusal.error
+      default: break
+      }
+    }
     // One that is in order but for us is left behind: it would keep Postgres's log for ever.
-    if let slot = try facts(stream) {
+    if let slot {
       if let process = slot.activePID { throw Self.inUse(stream.configuration.slot, by: process) }
       try connection.dropSlot(stream.configuration.slot)
     }
@@ -43,11 +57,6 @@ struct SlotSource: ChangeSource {
       guard error.code == .slotLost || error.code == .slotMissing else { throw error }
       throw BrokenSource(reason: error.message)
     }
-  }
-
-  private func facts(_ stream: ChangeStream) throws(SourceError) -> SlotFacts? {
-    try SlotFacts.read(
-      stream.configuration.slot, over: Connection(stream.configuration.connection, stop: stream.stop))
   }
 
   private static func inUse(_ slot: String, by process: Int) -> SourceError {
@@ -65,33 +74,44 @@ struct SlotSource: ChangeSource {
       epoch: epoch, database: system.database, slot: stream.configuration.slot)
   }
 
+  /// Up to where everything is here, and of which stream; nil: nothing was followed yet.
+  private func known(_ stream: ChangeStream, _ system: SystemIdentity) -> StreamPoint? {
+    if let point = stream.log.point { return point }
+    // Where the journal is gone, the snapshots still say what they have.
+    return stream.floor().map { floor in
+      StreamPoint(
+        systemIdentifier: floor.position.systemID, timeline: floor.position.timeline,
+        lsn: LSN(rawValue: floor.position.appliedLSN), epoch: floor.epoch, database: system.database,
+        slot: stream.configuration.slot)
+    }
+  }
+
+  private func verdict(
+    _ stream: ChangeStream, _ connection: ReplicationConnection, _ system: SystemIdentity, _ slot: SlotFacts?,
+    _ known: StreamPoint
+  ) throws(SourceError) -> AttachVerdict {
+    AttachCheck.verdict(
+      local: AttachCheck.Local(
+        slot: stream.configuration.slot, systemIdentifier: known.systemIdentifier, timeline: known.timeline,
+        database: known.database, applied: known.lsn, reached: stream.reached(known.epoch)),
+      server: system, history: try connection.timelineHistory(of: system.timeline), slot: slot,
+      isStandby: try connection.isInRecovery())
+  }
+
   /// Where the stream is to start. Makes the slot if nothing was followed yet; else makes sure that it goes on where the journal ends.
   private func place(
     _ stream: ChangeStream, _ connection: ReplicationConnection, _ system: SystemIdentity
   ) throws -> LSN {
-    let (log, configuration) = (stream.log, stream.configuration)
+    let log = stream.log
     if let point = log.point, point.slot.hasPrefix(StreamPoint.outboxPrefix) {
       throw SourceError(
         .slotUnfit,
         "The journal in \(log.journal.path) is that of an outbox, whose places are not those of a slot. Serve with --outbox, or move the "
           + "folder away.")
     }
-    let slot = try facts(stream)
-    // Where the journal is gone, the snapshots still say what they have.
-    let found = stream.floor().map { floor in
-      StreamPoint(
-        systemIdentifier: floor.position.systemID, timeline: floor.position.timeline,
-        lsn: LSN(rawValue: floor.position.appliedLSN), epoch: floor.epoch, database: system.database,
-        slot: configuration.slot)
-    }
-    guard let known = log.point ?? found else { return try begin(stream, connection, system, slot) }
-    let history = try connection.timelineHistory(of: system.timeline)
-    let verdict = AttachCheck.verdict(
-      local: AttachCheck.Local(
-        slot: configuration.slot, systemIdentifier: known.systemIdentifier, timeline: known.timeline,
-        database: known.database, applied: known.lsn),
-      server: system, history: history, slot: slot)
-    switch verdict {
+    let slot = try SlotFacts.read(stream.configuration.slot, over: connection)
+    guard let known = known(stream, system) else { return try begin(stream, connection, system, slot) }
+    switch try verdict(stream, connection, system, slot, known) {
     case .attach(let lsn, let warnings):
       for warning in warnings { stream.logger.warning("\(warning)") }
       let point = point(stream, system, lsn, continues: log.point != nil, epoch: known.epoch)
@@ -99,7 +119,7 @@ struct SlotSource: ChangeSource {
       return lsn
     case .refuse(let refusal):
       guard refusal.remedy == .rebuild else { throw refusal.error }
-      throw BrokenSource(reason: refusal.message)
+      throw BrokenSource(reason: refusal.message, mayPass: true)
     }
   }
 
@@ -149,6 +169,8 @@ struct SlotSession: ChangeSession {
   private var flushed = LSN.unknown
   /// Whether Postgres wants a word.
   private var isAsked = false
+  /// When Postgres was asked for a word, since it has said none; nil: it has.
+  private var askedAt: ContinuousClock.Instant?
 
   init(_ stream: ChangeStream, _ connection: ReplicationConnection) {
     self.stream = stream
@@ -166,15 +188,23 @@ struct SlotSession: ChangeSession {
   mutating func take() throws -> Double {
     let log = stream.log
     var isBoundary = false
-    let event = try SlotSource.orBroken {
-      try connection.receive(timeoutMilliseconds: 100) { data in isBoundary = try keep(data.bytes) != nil }
+    let event: StreamEvent?
+    do {
+      event = try SlotSource.orBroken {
+        try connection.receive(timeoutMilliseconds: 100) { data in isBoundary = try keep(data.bytes) != nil }
+      }
+    } catch let error as SourceError where error.code == .publicationMissing {
+      // At some change there was none. Were it there again now, that change would still be in the slot, or left out (from 18 on).
+      throw BrokenSource(reason: error.message)
     }
+    if event != nil { askedAt = nil }
     switch event {
     case .data?:
       if isBoundary {
         try log.rollIfDue()
         try stream.waitForRoom { try stayAlive() }
       }
+      connection.beginListening()
     case .keepalive(let walEnd, let replyRequested)?:
       if !log.isWithinTransaction {
         log.frontier.advance { mark in
@@ -191,17 +221,33 @@ struct SlotSession: ChangeSession {
         log.frontier.advance { $0.walEnd = max($0.walEnd, walEnd) }
       }
       isAsked = replyRequested
-    case nil: break
+    case nil: try askIfSilent()
     }
     return 0
   }
 
   mutating func end() { try? tell() }
 
-  private mutating func tell() throws {
+  /// A connection whose other end is gone without a word looks like one on which nothing happens.
+  private mutating func askIfSilent() throws {
+    guard let limit = stream.configuration.silenceMax else { return }
+    let silence = Duration.seconds(connection.silentSeconds)
+    guard silence < limit else {
+      throw SourceError(
+        .connectionLost,
+        "Postgres has said nothing for \(Int(silence / .seconds(1))) s, though it was asked: the connection is taken for broken."
+      )
+    }
+    guard silence > limit / 6, askedAt.map({ ContinuousClock.now - $0 > limit / 6 }) ?? true else { return }
+    try tell(requestsReply: true)
+    askedAt = .now
+  }
+
+  private mutating func tell(requestsReply: Bool = false) throws {
     let durable = stream.log.durableLSN
     let received = stream.log.frontier.mark.lsn
-    try connection.sendStatus(write: max(received, durable), flush: durable, apply: durable)
+    try connection.sendStatus(
+      write: max(received, durable), flush: durable, apply: durable, requestsReply: requestsReply)
     flushed = durable
     statusAt = .now
     isAsked = false

@@ -94,6 +94,45 @@ struct FollowPreflightTests {
 
   // MARK: The publication
 
+  /// A table that was out of the publication for a moment has another version there; nothing else makes one.
+  @Test func versionsOfThePublication() throws {
+    try LiveDatabase.with { database in
+      try database.run(Self.table, "CREATE TABLE other (id int PRIMARY KEY)", "CREATE PUBLICATION p FOR TABLE t")
+      func versions() throws -> [String] { try preflight(database, source()).run().publicationVersions }
+      var known = try versions()
+      #expect(known.count == 2)
+      func expectSame(_ statement: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
+        try database.run(statement)
+        #expect(try versions() == known, "\(statement)", sourceLocation: sourceLocation)
+      }
+      func expectOther(_ statements: String..., sourceLocation: SourceLocation = #_sourceLocation) throws {
+        for statement in statements { try database.run(statement) }
+        let found = try versions()
+        #expect(found != known, "\(statements)", sourceLocation: sourceLocation)
+        known = found
+      }
+      try expectSame("ALTER PUBLICATION p ADD TABLE other")
+      try expectSame("ALTER PUBLICATION p DROP TABLE other")
+      for catalog in ["pg_publication", "pg_publication_rel"] {
+        try expectSame("VACUUM (FREEZE) \(catalog)")
+        try expectSame("VACUUM (FULL, FREEZE) \(catalog)")
+      }
+      try expectSame("ALTER TABLE t ADD COLUMN later int")
+      try expectOther("ALTER PUBLICATION p DROP TABLE t", "ALTER PUBLICATION p ADD TABLE t")
+      try expectOther(
+        "ALTER PUBLICATION p SET (publish = 'insert')",
+        "ALTER PUBLICATION p SET (publish = 'insert, update, delete, truncate')")
+      try expectOther("DROP PUBLICATION p", "CREATE PUBLICATION p FOR TABLE t")
+      try expectOther("DROP PUBLICATION p", "CREATE PUBLICATION p FOR ALL TABLES")
+      try expectOther("DROP PUBLICATION p", "CREATE PUBLICATION p FOR TABLES IN SCHEMA public")
+      #expect(known.count == 2)
+      try database.run("CREATE SCHEMA other")
+      try expectSame("ALTER PUBLICATION p ADD TABLES IN SCHEMA other")
+      try expectOther(
+        "ALTER PUBLICATION p DROP TABLES IN SCHEMA public", "ALTER PUBLICATION p ADD TABLES IN SCHEMA public")
+    }
+  }
+
   @Test func publications() throws {
     try expect(.publicationMissing, ["\"p\"", "publish_via_partition_root"], source(), Self.table)
     try expect(

@@ -4,16 +4,18 @@ import Foundation
 import Logging
 import Synchronization
 import Testing
-import VectorSnapshot
 
 @testable import PostgresSource
 @testable import VectorServer
+@testable import VectorSnapshot
 
 /// One connection after the other, each as it is written down.
 private final class ScriptedSource: ChangeSource {
   enum Step {
     /// Of a transaction, begun or ended.
     case message([UInt8])
+    /// What has come is in the journal's file.
+    case written
     case fails(any Error)
     /// The server is told to end.
     case ends
@@ -29,13 +31,13 @@ private final class ScriptedSource: ChangeSource {
   func note(_ call: String) { calls.withLock { $0.append(call) } }
 
   func attach(_ stream: ChangeStream) throws -> ScriptedSession {
-    note("attach")
+    note(stream.log.isWithinTransaction ? "attach within a transaction" : "attach")
     let next = connections.withLock { $0.isEmpty ? .success([.ends]) : $0.removeFirst() }
     return ScriptedSession(self, stream, try next.get())
   }
 
-  func beginAnew(_ stream: ChangeStream) throws {
-    note("begin anew")
+  func beginAnew(_ stream: ChangeStream, after broken: BrokenSource) throws {
+    note(broken.mayPass ? "ask again" : "begin anew")
     var point = ChangeStreamTests.point
     point.lsn = LSN(rawValue: 1_000)
     try stream.log.reach(point)
@@ -59,6 +61,7 @@ private struct ScriptedSession: ChangeSession {
     switch steps.isEmpty ? .ends : steps.removeFirst() {
     case .message(let bytes):
       _ = try bytes.withUnsafeBytes { try stream.log.take($0) }
+    case .written: try stream.log.synchronize()
     case .fails(let error): throw error
     case .ends: stream.end()
     }
@@ -67,6 +70,22 @@ private struct ScriptedSession: ChangeSession {
   }
 
   mutating func end() { source.note("end \(stream.log.durableLSN)") }
+}
+
+/// A disk on which a file cannot be cut once.
+private final class FailingCut: Sendable {
+  private let failures = Atomic<Int>(0)
+
+  var hasFailed: Bool { failures.load(ordering: .relaxed) > 0 }
+
+  var fileSystem: FileSystem {
+    var fileSystem = FileSystem.posix
+    fileSystem.truncate = { [self] file, byteCount throws(SystemError) in
+      guard failures.wrappingAdd(1, ordering: .relaxed).oldValue > 0 else { throw SystemError("ftruncate", EIO) }
+      try FileSystem.posix.truncate(file, byteCount)
+    }
+    return fileSystem
+  }
 }
 
 @Suite struct ChangeStreamTests {
@@ -93,10 +112,13 @@ private struct ScriptedSession: ChangeSession {
   }
 
   /// Runs a stream until its script ends it.
-  private func run(_ source: ScriptedSource, _ check: (Outcome) throws -> Void) throws {
+  private func run(
+    _ source: ScriptedSource, _ fileSystem: FileSystem = .posix, _ check: (Outcome) throws -> Void
+  ) throws {
     let path = NSTemporaryDirectory() + "change-stream-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: path) }
-    let log = try StreamLog(Journal(lock: DataDirectoryLock(path: path)))
+    let log = try StreamLog(
+      Journal(lock: DataDirectoryLock(path: path), options: JournalOptions(), fileSystem: fileSystem))
     try log.reach(Self.point)
     let conditions = Mutex<[StreamCondition]>([])
     var logger = Logger(label: "test")
@@ -135,6 +157,20 @@ private struct ScriptedSession: ChangeSession {
     }
   }
 
+  @Test func nothingComesBehindATransactionThatCouldNotBeDropped() throws {
+    let disk = FailingCut()
+    let lost = SourceError(.connectionLost, "gone")
+    let source = ScriptedSource([
+      .success([Self.begin(120), Self.commit(120), Self.begin(140), .written, .fails(lost)]), .success([.ends]),
+    ])
+    try run(source, disk.fileSystem) { outcome in
+      #expect(disk.hasFailed)
+      #expect(outcome.calls.filter { $0.hasPrefix("attach") } == ["attach", "attach"])
+      #expect(outcome.conditions.count == 3 && outcome.conditions.last == .streaming)
+      #expect(outcome.log.journal.endPosition == outcome.log.frontier.mark.end)
+    }
+  }
+
   @Test func whatCannotGoOnIsBegunAnew() throws {
     let broken = BrokenSource(reason: "changes were missed")
     let source = ScriptedSource(
@@ -151,6 +187,17 @@ private struct ScriptedSession: ChangeSession {
     try run(source) { outcome in
       #expect(outcome.conditions == [.broken("the slot is lost"), .streaming])
       #expect(outcome.calls.prefix(3) == ["attach", "begin anew", "attach"])
+    }
+  }
+
+  /// The server that says so may be met in another's place.
+  @Test func whatAServerSaysOfItselfIsAskedAgain() throws {
+    let source = ScriptedSource([
+      .failure(BrokenSource(reason: "the server has no slot", mayPass: true)), .success([.ends]),
+    ])
+    try run(source) { outcome in
+      #expect(outcome.conditions == [.broken("the server has no slot"), .streaming])
+      #expect(outcome.calls.prefix(3) == ["attach", "ask again", "attach"])
     }
   }
 

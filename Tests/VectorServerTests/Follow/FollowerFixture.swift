@@ -74,10 +74,18 @@ final class FollowerFixture {
 
   /// - collection: stands where the fixture began, or at a commit.
   func follower(
-    of collection: Collection, snapshotAfterBytes: Int = .max, saver: SnapshotSaver
+    of collection: Collection, snapshotAfterBytes: Int = .max, saver: SnapshotSaver,
+    fetchedBytesMax: Int = .max, rowReading: MissingRows.Connect? = nil,
+    journalBytesMax: Int = 8 << 30, saveRetryInterval: Duration = .seconds(60),
+    onResync: @escaping @Sendable (CollectionFollower, String) -> Void = { _, reason in
+      Issue.record("not in step any more: \(reason)")
+    }
   ) throws -> CollectionFollower {
     var configuration = FollowConfiguration(connection: try ConnectionOptions("host=127.0.0.1 port=1"))
     configuration.snapshotAfterBytes = snapshotAfterBytes
+    configuration.fetchedBytesMax = fetchedBytesMax
+    configuration.journalBytesMax = journalBytesMax
+    configuration.saveRetryInterval = saveRetryInterval
     var logger = Logger(label: "test")
     logger.logLevel = .critical
     let source = try Self.source()
@@ -90,7 +98,8 @@ final class FollowerFixture {
       from: StreamLog.Mark(
         position: log.journal.oldestPosition, relations: [], transactions: 0, epoch: log.epoch, continues: false),
       log: log, configuration: configuration, saver: saver, outage: nil, logger: logger,
-      onResync: { _, reason in Issue.record("not in step any more: \(reason)") })
+      rowReading: rowReading,
+      onResync: onResync)
   }
 
   // MARK: Writing
@@ -102,13 +111,16 @@ final class FollowerFixture {
     return rows
   }
 
-  /// A transaction: rows that are written, and rows that go.
+  /// A transaction: rows that are written, rows that go, and rows that get another key, of which nothing else is told.
   /// - Returns: the place in the log behind its commit.
   @discardableResult
-  func commit(_ written: [Int64: Row], removing gone: [Int64] = []) throws -> UInt64 {
+  func commit(
+    _ written: [Int64: Row], removing gone: [Int64] = [], moving moved: [Int64: Int64] = [:],
+    id transactionID: UInt32 = 7
+  ) throws -> UInt64 {
     lsn += 16
     let commit = LSN(rawValue: lsn - 8)
-    try take(PgOutputEncoder.begin(.init(finalLSN: commit, commitMicroseconds: 0, transactionID: 7)))
+    try take(PgOutputEncoder.begin(.init(finalLSN: commit, commitMicroseconds: 0, transactionID: transactionID)))
     if !hasRelation {
       try take(
         PgOutputEncoder.relation(
@@ -123,12 +135,17 @@ final class FollowerFixture {
     for (id, row) in written {
       try take(
         PgOutputEncoder.insert(
-          relation: Self.relation, fields: [big(id), bytes(row.vector), row.title.map { Array($0.utf8) }]))
+          relation: Self.relation, fields: [Self.big(id), Self.bytes(row.vector), row.title.map { Array($0.utf8) }]))
       rows[id] = row
     }
     for id in gone {
-      try take(PgOutputEncoder.delete(relation: Self.relation, key: [big(id), nil, nil]))
+      try take(PgOutputEncoder.delete(relation: Self.relation, key: [Self.big(id), nil, nil]))
       rows[id] = nil
+    }
+    for (id, next) in moved {
+      try take(Self.move(id, to: next))
+      let row = rows.removeValue(forKey: id)
+      rows[next] = row
     }
     try take(
       PgOutputEncoder.commit(.init(commitLSN: commit, endLSN: LSN(rawValue: lsn), commitMicroseconds: 0)))
@@ -138,11 +155,32 @@ final class FollowerFixture {
 
   private func take(_ message: [UInt8]) throws { try message.withUnsafeBytes { _ = try log.take($0) } }
 
-  private func big<Value: FixedWidthInteger>(_ value: Value) -> [UInt8] {
+  /// The message `U` of a row with another key, whose other values lie outside of it and are not sent.
+  private static func move(_ id: Int64, to next: Int64) -> [UInt8] {
+    var message = Array("U".utf8) + big(relation)
+    for (mark, key, rest) in [("K", id, "nn"), ("N", next, "uu")] {
+      message += Array(mark.utf8) + big(Int16(3))
+      message += Array("b".utf8) + big(Int32(8))
+      message += big(key) + Array(rest.utf8)
+    }
+    return message
+  }
+
+  /// A row as it is read by its key.
+  static func fetched(_ id: Int64, _ row: Row, _ layout: RowLayout) throws(SourceError) -> FetchedRow {
+    var wire = big(Int16(3))
+    let fields: [[UInt8]?] = [big(id), bytes(row.vector), row.title.map { Array($0.utf8) }]
+    for field in fields {
+      wire += big(Int32(field?.count ?? -1)) + (field ?? [])
+    }
+    return try FetchedRow(wire: wire, layout: layout)
+  }
+
+  private static func big<Value: FixedWidthInteger>(_ value: Value) -> [UInt8] {
     withUnsafeBytes(of: value.bigEndian) { Array($0) }
   }
 
-  private func bytes(_ vector: [Float]) -> [UInt8] {
+  private static func bytes(_ vector: [Float]) -> [UInt8] {
     big(UInt16(vector.count)) + [0, 0] + vector.flatMap { big($0.bitPattern) }
   }
 

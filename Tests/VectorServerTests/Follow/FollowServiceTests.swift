@@ -1,0 +1,171 @@
+// What a service knows of its collections before Postgres has answered: what is on disk, what was planned, what of the journal is needed.
+
+import Foundation
+import Logging
+import Synchronization
+import Testing
+import VectorIndex
+import VectorSnapshot
+import VectorWire
+
+@testable import PostgresSource
+@testable import VectorServer
+
+@Suite struct FollowServiceTests {
+  private static let secret = "SELECT embedding FROM questions WHERE token = 'dont-print-me'"
+
+  private func withPath(_ body: (String) throws -> Void) throws {
+    let path = NSTemporaryDirectory() + "follow-service-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try body(path)
+  }
+
+  private func definition(_ change: (inout CollectionDefinition) -> Void = { _ in }) throws -> CollectionDefinition {
+    let plan = RebuildPlan(
+      collection: "docs", connection: try ConnectionOptions("host=127.0.0.1 port=1"), source: .table(TableSource("t")),
+      metric: .l2)
+    var definition = try CollectionDefinition(plan, attributes: nil)
+    change(&definition)
+    return definition
+  }
+
+  /// A snapshot of a collection that is followed.
+  private func save(_ definition: CollectionDefinition, in directory: DataDirectory) throws {
+    let index = try HNSWIndex(configuration: FollowerFixture.configuration())
+    let record = FollowedRecord(definition: definition, table: "t", files: "", epoch: 5)
+    _ = try directory.save(
+      Collection(name: definition.name, index: index, position: start), source: "", definition: record.text,
+      writer: "a test", threads: 1)
+  }
+
+  /// It is not run, so nothing is asked of Postgres.
+  private func service(
+    _ directory: DataDirectory, _ catalog: CollectionCatalog = CollectionCatalog(),
+    _ definitions: [CollectionDefinition] = []
+  ) throws -> FollowService {
+    var configuration = FollowConfiguration(connection: try ConnectionOptions("host=127.0.0.1 port=1"))
+    configuration.journalBytesMax = 16 << 10
+    configuration.threads = 1
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    return try FollowService(
+      configuration, definitions: definitions, directory: directory, catalog: catalog, writer: "a test", logger: logger)
+  }
+
+  @Test func whatIsMarkedIsServedAsStaleFromTheBeginning() throws {
+    try withPath { path in
+      let directory = try DataDirectory(path: path, create: true)
+      try save(definition(), in: directory)
+      try directory.staleMark(of: "docs").set("3 rows differ")
+      let catalog = CollectionCatalog()
+      let service = try service(directory, catalog)
+      let state = catalog["docs"]?.followState
+      #expect(state?.phase == .stale && state?.reason == "3 rows differ")
+      #expect(service.withState { $0.resuming.isEmpty && $0.waiting["docs"] != nil && $0.epochs.isEmpty })
+      #expect(!service.isReady)
+    }
+  }
+
+  @Test func aNewSnapshotOfAWholeCollectionIsNotMarked() throws {
+    try withPath { path in
+      let directory = try DataDirectory(path: path, create: true)
+      try save(definition(), in: directory)
+      try directory.staleMark(of: "docs").set("3 rows differ")
+      try save(definition(), in: directory)
+      #expect(try directory.staleMark(of: "docs").reason() == nil)
+      let catalog = CollectionCatalog()
+      let service = try service(directory, catalog)
+      #expect(catalog["docs"]?.followState?.phase == .stalled)
+      #expect(service.withState { $0.resuming == ["docs"] })
+    }
+  }
+
+  @Test func aDropTakesWhatIsOnlyPlanned() throws {
+    try withPath { path in
+      let directory = try DataDirectory(path: path, create: true)
+      try save(definition(), in: directory)
+      let catalog = CollectionCatalog()
+      let service = try service(directory, catalog, [definition { $0.name = "new" }])
+      for name in ["docs", "new"] {
+        let claim = service.withState { $0.claim(name) }
+        #expect(service.isCurrent(claim))
+        try service.drop(name)
+        #expect(!service.isCurrent(claim), "what was planned for it comes to nothing")
+        #expect(throws: ServerError.self) { try service.drop(name) }
+        #expect(throws: ServerError.self) { try service.loadOnce(definition { $0.name = name }, claim) }
+      }
+      #expect(catalog.all.isEmpty)
+      #expect(try directory.collectionNames() == [])
+      #expect(service.withState { $0.waiting.isEmpty && $0.resuming.isEmpty && $0.leaving.isEmpty })
+    }
+  }
+
+  /// Work that fails waits for its next turn; work that was planned for what is gone is forgotten.
+  @Test func whatFailsIsTriedAgainUnlessItIsForNothing() throws {
+    try withPath { path in
+      let service = try service(DataDirectory(path: path, create: true), CollectionCatalog(), [definition()])
+      let claim = service.withState { $0.claim("docs") }
+      struct Failure: Error {}
+      let tries = Atomic<Int>(0)
+      // Each returns: the thread is free for others.
+      for _ in 0..<2 {
+        service.attempt("it fails", of: try definition(), claim) {
+          tries.wrappingAdd(1, ordering: .relaxed)
+          throw Failure()
+        }
+        try? service.drop("docs")
+      }
+      #expect(tries.load(ordering: .relaxed) == 1, "not once more when it was dropped")
+    }
+  }
+
+  /// All wait to be loaded: nobody needs what came before.
+  @Test func whereNobodyNeedsTheJournalItGoes() throws {
+    try withPath { path in
+      let service = try service(DataDirectory(path: path, create: true), CollectionCatalog(), [definition()])
+      let log = service.log
+      try log.reach(
+        StreamPoint(
+          systemIdentifier: 7, timeline: 2, lsn: LSN(rawValue: 100), continues: false, database: "d", slot: "s"))
+      for number in 1...200 as ClosedRange<UInt64> {
+        let lsn = LSN(rawValue: 100 + 16 * number)
+        for message in [
+          PgOutputEncoder.begin(.init(finalLSN: lsn, commitMicroseconds: 0, transactionID: 7)),
+          PgOutputEncoder.commit(
+            .init(commitLSN: lsn, endLSN: LSN(rawValue: lsn.rawValue + 8), commitMicroseconds: 0)),
+        ] { try message.withUnsafeBytes { _ = try log.take($0) } }
+        try log.rollIfDue()
+      }
+      #expect(log.journal.statistics.segments > 3, "a segment is a small part of what the journal may have")
+      service.withState { $0.loadMark = log.journal.oldestPosition }
+      service.makeRoom()
+      #expect(log.journal.statistics.segments > 3, "a load needs it")
+      service.withState { $0.loadMark = nil }
+      service.makeRoom()
+      #expect(log.journal.statistics.segments == 1)
+    }
+  }
+
+  @Test func otherSettingsAreNamedAndNotPrinted() throws {
+    let plain = try definition()
+    let other = try definition { definition in
+      definition.calibrationQuery = Self.secret
+      definition.storage = "int8"
+      definition.table = "u"
+    }
+    #expect(plain.settings(otherThan: plain) == [])
+    #expect(plain.settings(otherThan: other) == ["--table", "--storage", "--calibration-query"])
+    try withPath { path in
+      let directory = try DataDirectory(path: path, create: true)
+      try save(other, in: directory)
+      do {
+        _ = try service(directory, CollectionCatalog(), [plain])
+        Issue.record("it was taken")
+      } catch let error as ServerError {
+        #expect(error.code == .invalidConfiguration)
+        #expect(error.message.contains("--calibration-query") && error.message.contains("--storage"))
+        #expect(!error.message.contains("dont-print-me"))
+      }
+    }
+  }
+}
