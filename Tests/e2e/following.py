@@ -18,15 +18,19 @@ from numpy.typing import NDArray
 from pgvector.psycopg import register_vector
 from psycopg import sql
 
+# A small table, for tests that care whether its rows come and go; `fill` fills it.
+COLUMNS: LiteralString = "id bigint PRIMARY KEY, n bigint, embedding vector(32)"
+OPTIONS = ("--attributes", "n")
+
 _numbers = itertools.count(1)
 
 
-def until(what: str, is_so: Callable[[], bool], seconds: float = SECONDS_MAX) -> None:
-    """Waits for something that takes its time."""
+def until(what: str | Callable[[], str], is_so: Callable[[], bool], seconds: float = SECONDS_MAX) -> None:
+    """Waits for something that takes its time. What is told where it does not come may be asked for then."""
     deadline = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > deadline:
-            pytest.fail(f"not in time: {what}")
+            pytest.fail(f"not in time: {what if isinstance(what, str) else what()}")
         time.sleep(0.02)
 
 
@@ -192,3 +196,14 @@ def vectors(count: int, dimension: int, seed: int) -> NDArray[np.float32]:
     """Random ones, none of them zero."""
     made: NDArray[np.float32] = np.random.default_rng(seed).standard_normal((count, dimension)).astype(np.float32)
     return made
+
+
+def fill(followed: Followed, first: int, count: int, seed: int = 1) -> None:
+    """In one transaction, by the server itself."""
+    followed.execute(
+        "INSERT INTO {} SELECT i, i %% 10, array_agg(sin(i * 0.7 + j * (%s + 1.3)))::vector"
+        " FROM generate_series(%s::bigint, %s::bigint) AS i, generate_series(1, 32) AS j GROUP BY i",
+        seed,
+        first,
+        first + count - 1,
+    )

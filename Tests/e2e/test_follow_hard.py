@@ -14,26 +14,13 @@ import numpy as np
 import psycopg
 import pytest
 from engine import Engine, program, vizinho
-from following import Followed, followed_table, lsn_number, until, vectors
+from following import COLUMNS, OPTIONS, Followed, fill, followed_table, lsn_number, until, vectors
 from pgvector import Vector
 from psycopg import sql
 from soak import Cluster
 from vizinho import LSN, Client, Position, VizinhoError, position_of
 
 DIMENSION = 32
-COLUMNS: LiteralString = "id bigint PRIMARY KEY, n bigint, embedding vector(32)"
-OPTIONS = ("--attributes", "n")
-
-
-def fill(followed: Followed, first: int, count: int, seed: int = 1) -> None:
-    """In one transaction, by the server itself."""
-    followed.execute(
-        "INSERT INTO {} SELECT i, i %% 10, array_agg(sin(i * 0.7 + j * (%s + 1.3)))::vector"
-        " FROM generate_series(%s::bigint, %s::bigint) AS i, generate_series(1, 32) AS j GROUP BY i",
-        seed,
-        first,
-        first + count - 1,
-    )
 
 
 @pytest.fixture(scope="module")

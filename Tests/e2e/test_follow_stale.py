@@ -11,10 +11,9 @@ import pytest
 from crash_points import Scenario, scenario_in
 from engine import Engine, vizinho
 from faults import DISK_FULL, NEW_SNAPSHOT, Faults, Rule
-from following import Followed, followed_table, until, vectors
+from following import COLUMNS, OPTIONS, Followed, fill, followed_table, until, vectors
 from pgvector import Vector
 from psycopg import sql
-from test_follow_hard import COLUMNS, OPTIONS, fill
 
 MARK = "collections/docs/STALE"
 

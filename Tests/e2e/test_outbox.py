@@ -5,26 +5,14 @@ import pathlib
 import threading
 import time
 import urllib.parse
-from typing import LiteralString
 
 import psycopg
 from engine import Engine, vizinho
-from following import Followed, clean_up, followed_table, unique_name, until, vectors
+from following import COLUMNS, OPTIONS, Followed, clean_up, fill, followed_table, unique_name, until, vectors
 from pgvector import Vector
 from psycopg import sql
 
 DIMENSION = 32
-COLUMNS: LiteralString = "id bigint PRIMARY KEY, n bigint, embedding vector(32)"
-OPTIONS = ("--attributes", "n")
-
-
-def fill(followed: Followed, first: int, count: int) -> None:
-    followed.execute(
-        "INSERT INTO {} SELECT i, i %% 10, array_agg(sin(i * 0.7 + j * 2.3))::vector"
-        " FROM generate_series(%s::bigint, %s::bigint) AS i, generate_series(1, 32) AS j GROUP BY i",
-        first,
-        first + count - 1,
-    )
 
 
 def lines(followed: Followed) -> int:

@@ -4,20 +4,8 @@ import pathlib
 from typing import LiteralString
 
 from engine import Engine
-from following import Followed, followed_table, until
+from following import COLUMNS, OPTIONS, Followed, fill, followed_table, until
 from psycopg import sql
-
-COLUMNS: LiteralString = "id bigint PRIMARY KEY, n bigint, embedding vector(32)"
-OPTIONS = ("--attributes", "n")
-
-
-def fill(followed: Followed, first: int, count: int) -> None:
-    followed.execute(
-        "INSERT INTO {} SELECT i, i %% 10, array_agg(sin(i * 0.7 + j * 2.3))::vector"
-        " FROM generate_series(%s::bigint, %s::bigint) AS i, generate_series(1, 32) AS j GROUP BY i",
-        first,
-        first + count - 1,
-    )
 
 
 def slots(followed: Followed) -> int:
@@ -98,9 +86,22 @@ def test_a_table_that_is_out_of_the_publication_for_a_while(database: str, tmp_p
             until_equal(followed, engine)
             assert "the publication, or what it has of the table, was altered" in engine.log
             until("saved", lambda: engine.log.count("snapshot written") >= 2)
-        change_between(
-            followed, "ALTER PUBLICATION {0} DROP TABLE {1}", "ALTER PUBLICATION {0} ADD TABLE {1}", n=78
-        )
+        change_between(followed, "ALTER PUBLICATION {0} DROP TABLE {1}", "ALTER PUBLICATION {0} ADD TABLE {1}", n=78)
         with followed.engine() as engine:
             until_equal(followed, engine)
             assert "not what it was when it was loaded" in engine.log
+
+
+def test_a_column_that_is_made_anew(database: str, tmp_path: pathlib.Path) -> None:
+    """Its default fills all rows, none of which is sent, and name and type are what they were."""
+    with followed_table(database, tmp_path, COLUMNS, *OPTIONS) as followed:
+        fill(followed, 0, 300)
+        name, table = sql.Identifier(followed.slot), sql.Identifier(followed.table)
+        with followed.connect() as connection:
+            # One with a list of columns lets none of them go.
+            connection.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(name, table))
+        with followed.engine() as engine:
+            followed.wait_until_in_step(engine)
+            followed.execute("ALTER TABLE {} DROP COLUMN n, ADD COLUMN n bigint DEFAULT 77")
+            until_equal(followed, engine)
+            assert "columns of the table were made anew" in engine.log

@@ -54,7 +54,7 @@ def at(scenario: Scenario, url: str) -> Scenario:
 
 
 def until_equal(scenario: Scenario) -> None:
-    until("equal", lambda: scenario.followed.verify().returncode == 0)
+    until(lambda: f"equal\n{scenario.engine.log}", lambda: scenario.followed.verify().returncode == 0)
     scenario.prove()
 
 

@@ -4,22 +4,9 @@ import dataclasses
 import pathlib
 import tempfile
 import time
-from typing import LiteralString
 
-from following import Followed, followed_table, until
+from following import COLUMNS, OPTIONS, fill, followed_table, until
 from proxy import Proxy
-
-COLUMNS: LiteralString = "id bigint PRIMARY KEY, n bigint, embedding vector(32)"
-OPTIONS = ("--attributes", "n")
-
-
-def fill(followed: Followed, first: int, count: int) -> None:
-    followed.execute(
-        "INSERT INTO {} SELECT i, i %% 10, array_agg(sin(i * 0.7 + j * 2.3))::vector"
-        " FROM generate_series(%s::bigint, %s::bigint) AS i, generate_series(1, 32) AS j GROUP BY i",
-        first,
-        first + count - 1,
-    )
 
 
 def test_a_connection_on_which_nothing_comes_any_more(database: str, tmp_path: pathlib.Path, outbox: bool) -> None:

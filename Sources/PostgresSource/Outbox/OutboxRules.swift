@@ -100,13 +100,13 @@ struct OutboxRules {
     let columns = table.columns.map { column in
       FollowFacts.Column(
         name: column.name, typeOID: column.typeOID, baseTypeOID: column.baseTypeOID, typeModifier: column.typeModifier,
-        isKey: keys.contains(column.name))
+        isKey: keys.contains(column.name), number: column.number)
     }
     return FollowFacts(
       publication: "", relationOID: table.oid, schema: table.schema, name: table.name,
       isPartitioned: table.isPartitioned,
       replicaIdentity: .primaryKey, rowFilter: nil, columns: columns, members: table.members.map(\.oid),
-      triggers: outbox.triggers.map { "\($0.oid):\($0.xmin)" })
+      triggers: outbox.triggers.map { "\($0.oid):\($0.xmin)" }, attachments: table.attachments)
   }
 }
 

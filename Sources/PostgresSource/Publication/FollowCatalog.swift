@@ -52,6 +52,8 @@ struct FollowedTableFacts: Hashable {
     var typeName: String
     var isNotNull: Bool
     var generated: Generated
+    /// In the table (`attnum`).
+    var number = 0
   }
 
   /// The table itself, or a partition or a child of it.
@@ -63,6 +65,8 @@ struct FollowedTableFacts: Hashable {
     /// Those of the index behind the identity; empty without one.
     var identityColumns: [String]
     var isLogged: Bool
+    /// Which transactions made it a part of those that it is a part of.
+    var attachedBy = ""
 
     var sqlName: String { SQLText.qualified(schema, name) }
   }
@@ -81,6 +85,8 @@ struct FollowedTableFacts: Hashable {
   var members: [Member]
 
   var sqlName: String { SQLText.qualified(schema, name) }
+  /// ``FollowFacts/attachments``.
+  var attachments: [String] { members.filter { !$0.attachedBy.isEmpty }.map { "\($0.oid):\($0.attachedBy)" } }
 }
 
 struct FollowCatalog {
@@ -237,7 +243,8 @@ extension FollowCatalog {
     ).first.map { SQLText.qualified($0.text(0), $0.text(1)) }
     let columns = try connection.query(
       """
-      SELECT a.attname, a.atttypid, b.oid, a.atttypmod, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated
+      SELECT a.attname, a.atttypid, b.oid, a.atttypmod, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated,
+             a.attnum
         FROM pg_attribute a CROSS JOIN LATERAL (
              WITH RECURSIVE chain (oid) AS (
                  SELECT a.atttypid
@@ -252,7 +259,7 @@ extension FollowCatalog {
       FollowedTableFacts.Column(
         name: row.text(0), typeOID: UInt32(row.text(1)) ?? 0, baseTypeOID: UInt32(row.text(2)) ?? 0,
         typeModifier: Int32(row.text(3)) ?? -1, typeName: row.text(4), isNotNull: row.text(5) == "t",
-        generated: row.text(6) == "s" ? .stored : row.text(6) == "v" ? .virtual : .no)
+        generated: row.text(6) == "s" ? .stored : row.text(6) == "v" ? .virtual : .no, number: Int(row.text(7)) ?? 0)
     }
     return FollowedTableFacts(
       oid: relation.oid, schema: relation.schema, name: relation.name, isPartitioned: relation.kind == "p",
@@ -266,7 +273,8 @@ extension FollowCatalog {
     let rows = try connection.query(
       """
       WITH RECURSIVE \(Catalog.tree)
-      SELECT c.oid, n.nspname, c.relname, c.relreplident, c.relpersistence = 'p'
+      SELECT c.oid, n.nspname, c.relname, c.relreplident, c.relpersistence = 'p',
+             (SELECT string_agg(h.xmin::text, ',' ORDER BY h.inhparent) FROM pg_inherits h WHERE h.inhrelid = c.oid)
         FROM tree JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
        ORDER BY c.oid <> $1::oid, c.oid
       """, [String(table)])
@@ -288,7 +296,7 @@ extension FollowCatalog {
       FollowedTableFacts.Member(
         oid: UInt32(row.text(0)) ?? 0, schema: row.text(1), name: row.text(2),
         identity: row.text(3).utf8.first.flatMap { PgOutputMessage.ReplicaIdentity(rawValue: $0) } ?? .nothing,
-        identityColumns: columns[row.text(0)] ?? [], isLogged: row.text(4) == "t")
+        identityColumns: columns[row.text(0)] ?? [], isLogged: row.text(4) == "t", attachedBy: row.text(5))
     }
   }
 

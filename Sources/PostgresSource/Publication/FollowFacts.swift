@@ -15,13 +15,18 @@ package struct FollowFacts: Hashable, Sendable {
     package var typeModifier: Int32
     /// Whether it is of the source's key.
     package var isKey: Bool
+    /// In the table (`attnum`). One that was dropped and added again, whose values are others in every row, has another.
+    package var number: Int
 
-    package init(name: String, typeOID: UInt32, baseTypeOID: UInt32, typeModifier: Int32, isKey: Bool) {
+    package init(
+      name: String, typeOID: UInt32, baseTypeOID: UInt32, typeModifier: Int32, isKey: Bool, number: Int = 0
+    ) {
       self.name = name
       self.typeOID = typeOID
       self.baseTypeOID = baseTypeOID
       self.typeModifier = typeModifier
       self.isKey = isKey
+      self.number = number
     }
   }
 
@@ -45,6 +50,8 @@ package struct FollowFacts: Hashable, Sendable {
   /// What the publication is and what it has of the table, as versions of rows in the catalogs (``FollowCatalog/versions(of:with:)``). While
   /// the table was out of it, or some changes were not published, something may have been missed.
   package var publicationVersions: [String] = []
+  /// Which transactions attached the partitions. What was changed in one while it was detached was not sent.
+  package var attachments: [String] = []
 
   package func column(_ name: String) -> Column? { columns.first { $0.name == name } }
 }

@@ -39,13 +39,13 @@ struct FollowRules {
     let columns = table.columns.filter { published.contains($0.name) }.map { column in
       FollowFacts.Column(
         name: column.name, typeOID: column.typeOID, baseTypeOID: column.baseTypeOID, typeModifier: column.typeModifier,
-        isKey: keys.contains(column.name))
+        isKey: keys.contains(column.name), number: column.number)
     }
     return FollowFacts(
       publication: publicationName, relationOID: table.oid, schema: table.schema, name: table.name,
       isPartitioned: table.isPartitioned, replicaIdentity: table.members.first?.identity ?? .nothing,
       rowFilter: self.published?.rowFilter, columns: columns, members: table.members.map(\.oid),
-      triggers: [], publicationVersions: versions)
+      triggers: [], publicationVersions: versions, attachments: table.attachments)
   }
 }
 

@@ -13,13 +13,15 @@ package struct FollowedSource: Sendable {
   package var files: String
 
   /// What must be the same for a collection to be followed on, as a text that can be kept.
-  package var fingerprint: String { ([shape] + facts.publicationVersions + facts.triggers).joined(separator: "\n") }
+  package var fingerprint: String {
+    ([shape] + facts.attachments + facts.publicationVersions + facts.triggers).joined(separator: "\n")
+  }
 
   /// What of it says which rows there are, and of what.
   private var shape: String {
     let needed = FollowedTable.names(in: description)
     let columns = facts.columns.filter { needed.contains($0.name) }.sorted { $0.name < $1.name }
-      .map { "\($0.name) \($0.typeOID) \($0.typeModifier) \($0.isKey)" }
+      .map { "\($0.name) \($0.number) \($0.typeOID) \($0.typeModifier) \($0.isKey)" }
     let leaves = description.leaves.map(\.oid).sorted().map(String.init)
     return ([String(facts.relationOID), facts.rowFilter ?? ""] + columns + leaves).joined(separator: "\n")
   }
@@ -58,10 +60,10 @@ package struct FollowedSource: Sendable {
       return "the table's key, vector, attributes or payload have changed"
     }
     // Rows of a partition that was attached or detached come and go without a word.
-    if Set(before.leaves.map(\.oid)) != Set(after.leaves.map(\.oid)) {
+    if Set(before.leaves.map(\.oid)) != Set(after.leaves.map(\.oid)) || facts.attachments != now.facts.attachments {
       return "partitions were attached to the table or detached from it"
     }
-    if shape != now.shape { return "the types of the table's columns have changed" }
+    if shape != now.shape { return "columns of the table were made anew, or have another type" }
     // Whoever looks now and then does not see that a table was out of the publication for a moment.
     if facts.publicationVersions != now.facts.publicationVersions {
       return "the publication, or what it has of the table, was altered: changes may not have been sent meanwhile"

@@ -20,6 +20,9 @@ extension FollowService {
   }
 
   private func goOn(_ loaded: DataDirectory.Loaded, _ definition: CollectionDefinition, _ claim: Claim) throws {
+    // Where the journal is gone, the stream finds by what the collections have whether it goes on there. A follower that began before would have
+    // its collection stand nowhere.
+    if log.point == nil { try waitForStream(claim) }
     let collection = loaded.collection
     let plan = try definition.plan(configuration)
     let found: FollowedSource

@@ -38,6 +38,20 @@ import Testing
     expectOther("triggers", before, now)
   }
 
+  @Test func aColumnThatWasDroppedAndAddedAgain() throws {
+    let before = try FollowerFixture.source()
+    var now = before
+    now.facts.columns[2].number = 9
+    expectOther("columns", before, now)
+  }
+
+  @Test func aPartitionThatWasDetachedAndAttachedAgain() throws {
+    var (before, now) = (try FollowerFixture.source(), try FollowerFixture.source())
+    before.facts.attachments = ["100:750", "101:750"]
+    now.facts.attachments = ["100:750", "101:760"]
+    expectOther("partitions", before, now)
+  }
+
   @Test func whatHasChangedIsNamedBeforeHow() throws {
     let before = try FollowerFixture.source()
     var now = before
