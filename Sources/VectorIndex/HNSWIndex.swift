@@ -65,18 +65,22 @@ public final class HNSWIndex: @unchecked Sendable {
     var staged: [UInt32] = []
     /// Nodes whose row was deleted, still walked through.
     var retired: [UInt32] = []
-    /// Changes since the graph was last mended.
+    /// What was done to the graph since it was last mended: rows linked and rows removed.
     var count = 0
     /// Slots that no edge leads to since a version; versions ascend.
     var unlinked: [(slots: [UInt32], version: UInt64)] = []
 
+    /// Whether there is anything to mend.
+    var hasChanged: Bool { count > 0 || !retired.isEmpty }
+
     /// Takes what the next mending goes by. What changes from now on is the business of the one after it.
-    mutating func takeChanges() -> (count: Int, retired: [UInt32]) {
+    /// - Returns: the nodes that have to leave the graph.
+    mutating func takeChanges() -> [UInt32] {
       defer {
         count = 0
         retired = []
       }
-      return (count, retired)
+      return retired
     }
   }
 
@@ -87,6 +91,8 @@ public final class HNSWIndex: @unchecked Sendable {
     /// Rows that died at or before this version are no places for edges to lead to. Those of an earlier one than now are for a moment
     /// that is being saved.
     var horizon = VectorStore.now
+    /// When the graph was last mended, and how long that took.
+    var lastMending = (end: ContinuousClock.now, duration: Duration.zero)
     private var scratches: [BuildScratch] = []
 
     /// Working memory for `count` threads.

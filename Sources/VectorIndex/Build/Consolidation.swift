@@ -20,8 +20,8 @@ extension HNSWIndex {
   }
 
   func consolidate(_ linking: inout Linking) {
-    let (changes, retired) = withRows { $0.takeChanges() }
-    guard changes > 0 else { return }
+    guard let retired = withRows({ $0.hasChanged ? $0.takeChanges() : nil }) else { return }
+    let start = ContinuousClock.now
     let scratch = linking.scratch(store)
     // Slots that are met here stay what they are.
     let version = store.pins.enter(scratch.search.pin)
@@ -29,6 +29,7 @@ extension HNSWIndex {
     tieInUnreachable(scratch)
     store.pins.leave(scratch.search.pin)
     unlink(retired)
+    linking.lastMending = (.now, start.duration(to: .now))
   }
 
   /// Makes the graph one of just the rows of a version: each of them is linked and can be reached, and no edge of theirs leads to another.
@@ -41,9 +42,11 @@ extension HNSWIndex {
     // Before anything is linked where new nodes would be linked to nothing, as when all rows were removed; else after.
     let mendsFirst = Self.areMost(leaving: freeze.retired.count, staying: staying)
     if mendsFirst { mendLinks(to: freeze.retired, version: freeze.rows.version, rows: staying, scratch) }
-    linkFirst(freeze.tailCount, threads: WorkerThreads.coreCount, &linking)
+    let linked = linkFirst(freeze.tailCount, threads: WorkerThreads.coreCount, &linking)
     if !mendsFirst { mendLinks(to: freeze.retired, version: freeze.rows.version, rows: freeze.count, scratch) }
-    if freeze.changes > 0 || freeze.tailCount > 0 { tieInUnreachable(scratch) }
+    if freeze.hasChanged || linked > 0 { tieInUnreachable(scratch) }
+    // Whom those cut off has been tied in.
+    withRows { $0.count -= linked }
     unlink(freeze.retired)
   }
 

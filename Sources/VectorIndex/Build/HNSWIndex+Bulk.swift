@@ -136,7 +136,6 @@ extension HNSWIndex {
       for slot in rows.staged { store.bear(slot, at: version) }
       store.liveCount.add(rows.staged.count, ordering: .relaxed)
       tail.append(rows.staged)
-      rows.count += rows.staged.count
       rows.staged = []
       store.pins.publish(version)
     }

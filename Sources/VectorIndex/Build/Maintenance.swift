@@ -1,6 +1,6 @@
 // A thread that links new rows and mends the graph, so that whoever changes rows never waits for either.
 //
-// May use: HNSWIndex's linkTail and consolidate; pthreads.
+// May use: HNSWIndex's maintainOnce and linkTail; pthreads.
 
 import Glibc
 import Synchronization
@@ -13,11 +13,12 @@ public final class Maintenance: Sendable {
   private let index: HNSWIndex
 
   /// - threads: that link when many rows wait.
+  /// - pause: between two mendings of the graph, unless much has changed; longer where mending takes long.
   /// - Precondition: no other maintenance of the index runs.
-  public init(of index: HNSWIndex, threads: Int = 1) {
+  public init(of index: HNSWIndex, threads: Int = 1, pause: Duration = .seconds(1)) {
     precondition(threads > 0, "at least one thread links")
     self.index = index
-    index.maintainer.start { index.maintainOnce(threads: threads) }
+    index.maintainer.start { index.maintainOnce(threads: threads, pause: pause) }
   }
 
   deinit { stop() }
@@ -39,9 +40,22 @@ final class Maintainer: @unchecked Sendable {
   private var isStopping = false
   private var hasWork = false
 
+  /// What is to be done after a round.
+  enum Round {
+    case again
+    /// Another one when somebody wakes the thread, or after a while.
+    case later(Duration)
+    /// Another one when somebody wakes the thread.
+    case idle
+  }
+
   init() {
     pthread_mutex_init(mutex, nil)
-    pthread_cond_init(condition, nil)
+    var attributes = pthread_condattr_t()
+    pthread_condattr_init(&attributes)
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    pthread_cond_init(condition, &attributes)
+    pthread_condattr_destroy(&attributes)
   }
 
   deinit {
@@ -57,13 +71,12 @@ final class Maintainer: @unchecked Sendable {
     return body()
   }
 
-  /// Runs `round` whenever there is work, again and again while it says that there may be more.
-  func start(_ round: @escaping @Sendable () -> Bool) {
+  /// Runs `round`, and again whenever there is work or it says so.
+  func start(_ round: @escaping @Sendable () -> Round) {
     withLock {
       precondition(thread == nil, "an index is maintained by one maintenance at a time")
       isStopping = false
-      hasWork = true
-      thread = WorkerThreads.start { while self.wait() { while round(), !self.shouldStop {} } }
+      thread = WorkerThreads.start { while self.waits(after: round()) {} }
     }
   }
 
@@ -87,14 +100,32 @@ final class Maintainer: @unchecked Sendable {
     }
   }
 
-  private var shouldStop: Bool { withLock { isStopping } }
-
-  /// Waits for work; false when there will be none.
-  private func wait() -> Bool {
+  /// Waits until it is time for another round.
+  /// - Returns: false when there is to be none.
+  private func waits(after round: Round) -> Bool {
     withLock {
-      while !hasWork, !isStopping { pthread_cond_wait(condition, mutex) }
+      switch round {
+      case .again: break
+      case .idle:
+        while !hasWork, !isStopping { pthread_cond_wait(condition, mutex) }
+      case .later(let pause):
+        var deadline = Self.monotonicTime(in: pause)
+        while !hasWork, !isStopping {
+          if pthread_cond_timedwait(condition, mutex, &deadline) == ETIMEDOUT { break }
+        }
+      }
       hasWork = false
       return !isStopping
     }
+  }
+
+  private static func monotonicTime(in pause: Duration) -> timespec {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    let (seconds, attoseconds) = pause.components
+    let nanoseconds = time.tv_nsec + Int(attoseconds / 1_000_000_000)
+    time.tv_sec += Int(seconds) + nanoseconds / 1_000_000_000
+    time.tv_nsec = nanoseconds % 1_000_000_000
+    return time
   }
 }

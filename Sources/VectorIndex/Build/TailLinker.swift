@@ -9,6 +9,8 @@ extension HNSWIndex {
   /// at most that many nodes for nothing.
   private static let consolidationShare = 16
   private static let consolidationMin = 256
+  /// And after changes to fewer when so many times as long has passed as the last mending took.
+  private static let mendingShare = 100
   /// Rows linked on several threads at once: fewer are not worth the threads.
   private static let parallelMin = 64
 
@@ -32,8 +34,10 @@ extension HNSWIndex {
   }
 
   /// Links the first rows of the tail, of which there are as many.
-  func linkFirst(_ taken: Int, threads: Int, _ linking: inout Linking) {
-    guard taken > 0 else { return }
+  /// - Returns: how many of them were there to be linked.
+  @discardableResult
+  func linkFirst(_ taken: Int, threads: Int, _ linking: inout Linking) -> Int {
+    guard taken > 0 else { return 0 }
     let range = tail.range
     let horizon = linking.horizon
     // What is removed from now on is retired as a node, and what was removed before is none.
@@ -70,14 +74,15 @@ extension HNSWIndex {
       linking.insertions &+= UInt64(slots.count)
     }
     tail.removeFirst(taken)
-    if !dead.isEmpty {
-      withRows { rows in
-        // Readers that took the tail with the dead in it have pinned a version before this one.
-        let version = store.pins.current + 1
-        store.pins.publish(version)
-        rows.unlinked.append((dead, version))
-      }
+    withRows { rows in
+      rows.count += slots.count
+      guard !dead.isEmpty else { return }
+      // Readers that took the tail with the dead in it have pinned a version before this one.
+      let version = store.pins.current + 1
+      store.pins.publish(version)
+      rows.unlinked.append((dead, version))
     }
+    return slots.count
   }
 
   /// Links all of the tail.
@@ -106,11 +111,19 @@ extension HNSWIndex {
   }
 
   /// One round of maintenance.
-  /// - Returns: whether there may be more to do.
-  func maintainOnce(threads: Int) -> Bool {
+  ///
+  /// - pause: at least this long after one mending the next one comes, however little has changed, and at least a hundred times as long
+  ///   as it took. So a row that was cut off is not missed for long, and no more than a hundredth of a core looks for such rows.
+  func maintainOnce(threads: Int, pause: Duration) -> Maintainer.Round {
     // Short rounds, so that a snapshot or a statistic never waits long for the links.
-    let linked = linkTail(atMost: 256, threads: threads)
-    if needsConsolidation { consolidate() }
-    return linked
+    let hasLinked = linkTail(atMost: 256, threads: threads)
+    return withLinks { linking in
+      guard withRows({ $0.hasChanged }) else { return hasLinked ? .again : .idle }
+      let (end, duration) = linking.lastMending
+      let left = max(pause, duration * Self.mendingShare) - end.duration(to: .now)
+      if left > .zero, !needsConsolidation { return hasLinked ? .again : .later(left) }
+      consolidate(&linking)
+      return .again
+    }
   }
 }

@@ -52,8 +52,8 @@ struct Freeze: Sendable {
   let count: Int
   /// So many rows stand first in the tail, and have to be linked.
   let tailCount: Int
-  /// Changes since the graph was last mended, and the nodes that have to leave it.
-  let changes: Int
+  /// Whether the graph has to be mended, and the nodes that have to leave it.
+  let hasChanged: Bool
   let retired: [UInt32]
   /// Each slot's attribute row, its place in the payload, and the stamp of its row.
   var bindings: SlotWords<UInt32>?
@@ -76,7 +76,7 @@ extension HNSWIndex {
     return withChanges {
       guard let noted = note() else { return nil }
       // Nobody writes rows, and nobody links any: the tail and the count are the version's.
-      let (changes, retired) = withRows { $0.takeChanges() }
+      let (hasChanged, retired) = withRows { ($0.hasChanged, $0.takeChanges()) }
       let version = store.pins.enter(pin)
       let slots = store.slotsUsed.load(ordering: .acquiring)
       if let attributes { bindings?.take(slots, from: UnsafeRawPointer(attributes.bindings)) }
@@ -84,7 +84,7 @@ extension HNSWIndex {
       if let stamps { rowStamps?.take(slots, from: UnsafeRawPointer(stamps.base) + 8, everyWords: 2) }
       let freeze = Freeze(
         rows: FrozenRows(store: store, version: version, slots: slots), count: count, tailCount: tailCount,
-        changes: changes, retired: retired, bindings: bindings, payloadEntries: payloadEntries, rowStamps: rowStamps)
+        hasChanged: hasChanged, retired: retired, bindings: bindings, payloadEntries: payloadEntries, rowStamps: rowStamps)
       return (freeze, noted)
     }
   }
