@@ -3,6 +3,7 @@
 // A Hierarchical Navigable Small World graph (Yu. A. Malkov & D. A. Yashunin, "Efficient and robust approximate nearest
 // neighbor search using Hierarchical Navigable Small World graphs", arXiv:1603.09320) over rows that Postgres owns.
 //
+//     Rows/        a row's representations: floats, halves, codes, the rotation before them, and the plane of each
 //     Storage/     the rows: vectors, ids, lifetimes, and the memory they live in
 //     Distance/    what "near" means, and the kernels that compute it
 //     Graph/       who is linked to whom, and how one writer changes what readers walk
@@ -14,6 +15,7 @@
 //     Filters/     conditions on that: their text, what they mean, and which rows meet them
 //     Retrieval/   what becomes of what a search finds: bounds, pages, groups, variety; and searches from examples
 //     Exact/       brute force: the oracle and the safety net
+//     Parts/       the parts that an index is saved as, and an index made of them again
 //
 // Readers never lock. One writer at a time changes the rows; every change publishes a version, and a search sees exactly the rows
 // of the version it started with (Storage/ReaderPins.swift). A new row is searchable at once: it lies in a tail that searches look
@@ -65,19 +67,23 @@ public final class HNSWIndex: @unchecked Sendable {
     var staged: [UInt32] = []
     /// Nodes whose row was deleted, still walked through.
     var retired: [UInt32] = []
-    /// What was done to the graph since it was last mended: rows linked and rows removed.
-    var count = 0
+    /// Rows that were linked since it was last proved that all can be reached.
+    var linked = 0
+    /// Rows that were removed, and not replaced, since the graph was last mended.
+    var removed = 0
+    /// So many of the retired nodes were left by the last mending: a search still saw their rows.
+    var stayed = 0
     /// Slots that no edge leads to since a version; versions ascend.
     var unlinked: [(slots: [UInt32], version: UInt64)] = []
 
     /// Whether there is anything to mend.
-    var hasChanged: Bool { count > 0 || !retired.isEmpty }
+    var hasChanged: Bool { linked > 0 || removed > 0 || !retired.isEmpty }
 
     /// Takes what the next mending goes by. What changes from now on is the business of the one after it.
     /// - Returns: the nodes that have to leave the graph.
     mutating func takeChanges() -> [UInt32] {
       defer {
-        count = 0
+        (linked, removed, stayed) = (0, 0, 0)
         retired = []
       }
       return retired
@@ -91,8 +97,8 @@ public final class HNSWIndex: @unchecked Sendable {
     /// Rows that died at or before this version are no places for edges to lead to. Those of an earlier one than now are for a moment
     /// that is being saved.
     var horizon = VectorStore.now
-    /// When the graph was last mended, and how long that took.
-    var lastMending = (end: ContinuousClock.now, duration: Duration.zero)
+    /// When rows that cannot be reached were last looked for, and how long that took.
+    var lastProof = (end: ContinuousClock.now, duration: Duration.zero)
     private var scratches: [BuildScratch] = []
 
     /// Working memory for `count` threads.
@@ -165,7 +171,7 @@ public final class HNSWIndex: @unchecked Sendable {
   public func vector(of id: RecordID) -> [Float]? { withCurrentSlot(of: id) { store.vector($0) } }
 
   func withCurrentSlot<R>(of id: RecordID, _ body: (UInt32) -> R) -> R? {
-    let pin = store.pins.take()
+    let pin = store.pins.take(for: .slots)
     defer { store.pins.giveBack(pin) }
     _ = store.pins.enter(pin)
     // The table knows staged rows too, to find duplicates.

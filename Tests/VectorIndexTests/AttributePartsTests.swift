@@ -36,7 +36,7 @@ import Testing
   /// The ids of the rows that a filter matches.
   private func matching(_ filter: Filter, _ index: HNSWIndex, _ scratch: inout FilterScratch) throws -> Set<RecordID> {
     let program = try index.compile(filter)
-    let pin = index.store.pins.take()
+    let pin = index.store.pins.take(for: .search)
     defer { index.store.pins.giveBack(pin) }
     let version = index.store.pins.enter(pin)
     var found: Set<RecordID> = []

@@ -144,7 +144,7 @@ import Testing
         done.withLock { $0 = true }
         return
       }
-      let pin = store.pins.take()
+      let pin = store.pins.take(for: .search)
       while !done.withLock({ $0 }) {
         for _ in 0..<100 {
           let version = store.pins.enter(pin)

@@ -58,24 +58,130 @@ import Testing
   }
 
   /// With nothing more to do, the thread that links looks for rows that were cut off, however few were linked.
-  @Test func aThreadAtRestMends() async throws {
+  @Test func aThreadAtRestTiesIn() async throws {
     var cutOff = 0
     for seed in testSeeds {
-      print("mended at rest, seed \(seed)")
+      print("tied in at rest, seed \(seed)")
       var random = SeededRandom(seed: seed)
       let index = try indexWithTail(seed: seed, random: &random)
       index.linkTail(atMost: 150, threads: 1)
       cutOff += unreachable(index).count
-      #expect(index.withRows { $0.count == 150 }, "fewer than a mending waits for otherwise, with the other hundred")
+      #expect(index.withRows { $0.linked == 150 }, "fewer than a mending waits for otherwise, with the other hundred")
       let maintenance = Maintenance(of: index, pause: .milliseconds(20))
       while index.tailCount > 0 || index.withRows({ $0.hasChanged }) { try await Task.sleep(for: .milliseconds(5)) }
       #expect(unreachable(index).isEmpty)
-      // And of a single change.
-      #expect(index.remove(.int64(7)))
-      while index.statistics().retiredRows > 0 { try await Task.sleep(for: .milliseconds(5)) }
       maintenance.stop()
       index.checkInvariants()
     }
     #expect(cutOff > 0, "linking cut rows off, which is what this is about")
+  }
+
+  /// A search that began before a row was replaced finds the old one, in the tail or by the graph, whatever is linked and mended meanwhile.
+  @Test(arguments: [false, true]) func whatASearchSeesStaysOnItsWay(isLinkedBefore: Bool) throws {
+    for seed in testSeeds {
+      print("replaced beside a search, linked \(isLinkedBefore), seed \(seed)")
+      var random = SeededRandom(seed: seed)
+      let index = try indexWithTail(seed: seed, random: &random)
+      if isLinkedBefore {
+        index.linkTail(atMost: .max, threads: 1)
+        index.consolidate()
+      }
+      let ids = (600..<650).map { Int64($0) }
+      let old = try ids.map { try #require(index.slot(of: $0)) }
+      let pin = index.store.pins.take(for: .search)
+      let version = index.store.pins.enter(pin)
+      try index.withChanges {
+        try index.withRows { rows in
+          let changes = ids.map { RowChange(.int64($0), .write(vector: random.vector(dimension: Self.dimension))) }
+          let pending = try index.prepare(
+            try CheckedChanges(changes, of: index), replaces: true, removesAll: false, &rows)
+          index.publish(pending, &rows)
+        }
+      }
+      index.linkTail(atMost: .max, threads: 1)
+      index.consolidate()
+      let reached = Set(index.withLinks { _ in index.slotsThatCanBeReached() })
+      for slot in old { #expect(index.store.isVisible(slot, at: version) && reached.contains(slot)) }
+      #expect(unreachable(index).isEmpty)
+      // When nobody sees them any more, they go.
+      index.store.pins.giveBack(pin)
+      index.consolidate()
+      index.checkInvariants()
+      #expect(index.statistics().retiredRows == 0)
+    }
+  }
+
+  /// What a search still sees is mended when it has ended, and nobody mends again and again until then.
+  @Test func whatStayedIsMendedInTheEnd() async throws {
+    var random = SeededRandom(seed: 1)
+    let index = try indexWithTail(seed: 1, random: &random)
+    let pin = index.store.pins.take(for: .search)
+    _ = index.store.pins.enter(pin)
+    for id in 0..<300 { #expect(index.removeRow(.int64(Int64(id)))) }
+    index.linkTail(atMost: .max, threads: 1)
+    index.consolidate()
+    #expect(index.statistics().retiredRows == 300)
+    #expect(index.withRows { $0.stayed == 300 && $0.removed == 0 })
+    let maintenance = Maintenance(of: index, pause: .milliseconds(20))
+    index.store.pins.giveBack(pin)
+    while index.statistics().retiredRows > 0 { try await Task.sleep(for: .milliseconds(5)) }
+    maintenance.stop()
+    index.checkInvariants()
+  }
+
+  /// Who copies rows one by one for minutes does not keep dead nodes in searches' way.
+  @Test func aReaderOfSlotsHoldsNoMendingUp() throws {
+    var random = SeededRandom(seed: 1)
+    let index = try indexWithTail(seed: 1, random: &random)
+    index.linkTail(atMost: .max, threads: 1)
+    let pin = index.store.pins.take(for: .slots)
+    _ = index.store.pins.enter(pin)
+    for id in 0..<50 { #expect(index.remove(.int64(Int64(id)))) }
+    index.consolidate()
+    #expect(index.statistics().retiredRows == 0)
+    index.store.pins.giveBack(pin)
+    index.checkInvariants()
+  }
+
+  /// Copies of one vector prune each other's edges away by the hundred; each is tied in, and none costs a look at all rows.
+  @Test func copiesAreTiedInOneToTheNext() throws {
+    var random = SeededRandom(seed: 1)
+    let index = try HNSWIndex(
+      configuration: HNSWConfiguration(
+        dimension: Self.dimension, metric: .l2, storage: .f32, connectivity: 4, constructionEffort: 16, seed: 1))
+    try stage(0..<2_000, in: index, &random)
+    let copied = random.vector(dimension: Self.dimension)
+    _ = try (0..<3_000).flatMap { _ in copied }.withUnsafeBufferPointer {
+      try index.stage((2_000..<5_000).map { .int64($0) }, $0)
+    }
+    try index.linkStaged(threads: 2, calibrates: false)
+    index.checkInvariants()
+    let hits = try index.search(copied, SearchOptions(k: 4_000, effort: 4_000))
+    #expect(hits.prefix(3_000).allSatisfy { $0.distance == 0 } && hits.count == 4_000)
+  }
+
+  /// A second maintenance is not ended by the end of the first.
+  @Test func oneMaintenanceEndsItsOwnThread() async throws {
+    var random = SeededRandom(seed: 1)
+    let index = try indexWithTail(seed: 1, random: &random)
+    var first: Maintenance? = Maintenance(of: index)
+    first?.stop()
+    let second = Maintenance(of: index)
+    first = nil
+    try stage(2_000..<2_010, in: index, &random)
+    try index.publishStaged()
+    while index.tailCount > 0 { try await Task.sleep(for: .milliseconds(5)) }
+    second.stop()
+    #expect(first == nil)
+  }
+}
+
+extension HNSWIndex {
+  fileprivate func slot(of id: Int64) -> UInt32? { store.table.slot(of: .int64(id)) }
+
+  /// All of them, whatever lives there.
+  fileprivate func slotsThatCanBeReached() -> [UInt32] {
+    let reached = reachedSlots()
+    return reached.indices.filter { reached[$0] }.map(UInt32.init)
   }
 }

@@ -287,6 +287,28 @@ import Testing
     #expect(index.withFrozen { $0.recallCurve } == curves[1])
   }
 
+  // MARK: Too few misses to draw a line
+
+  private func points(_ misses: [Int], wanted: Int) -> [ReachPoint] {
+    misses.enumerated().map {
+      ReachPoint(reach: 1 + Float($0) / 8, misses: $1, wanted: wanted, isTooDear: false, isCut: false)
+    }
+  }
+
+  /// Four of a hundred were missed: that is no reason to take it for one of a thousand.
+  @Test func whatWasSeenToBeEnoughIsTaken() {
+    #expect(Calibration.reach(allowing: 0.001, points([4, 1, 0], wanted: 100)) == 1.25)
+    #expect(Calibration.reach(allowing: 0.02, points([4, 1, 0], wanted: 100)) == 1.125)
+    #expect(Calibration.reach(allowing: 0.001, points([14, 4, 0], wanted: 1_000)) == 1.25)
+    #expect(Calibration.reach(allowing: 0.05, points([4], wanted: 100)) == 1)
+    #expect(Calibration.reach(allowing: 0.02, points([100, 40, 10, 1], wanted: 1_000)) < 1.25)
+  }
+
+  @Test func whereNothingWasSeenToBeEnoughAScanAnswers() {
+    #expect(Calibration.reach(allowing: 0.001, points([4, 3], wanted: 100)) == .infinity)
+    #expect(Calibration.reach(allowing: 0.001, points([14, 4], wanted: 1_000)) == .infinity)
+  }
+
   // MARK: Indexes
 
   private func clustered(rows: Int, dimension: Int, metric: Metric, seed: UInt64) throws -> HNSWIndex {

@@ -50,6 +50,66 @@ import Testing
     }
   }
 
+  /// Of each distance at most so many are kept, and those of one distance count as one.
+  @Test(arguments: testSeeds) func nearestListCountsCopiesAsOne(seed: UInt64) {
+    print("nearest list with copies, seed \(seed)")
+    var random = SeededRandom(seed: seed)
+    var list = NearestList(capacity: 4)
+    for (limit, copiesMax) in [(1, 1), (4, 2), (10, 10), (40, 12), (64, 20)] {
+      list.reset(limit: limit, copiesMax: copiesMax)
+      var groups: [Float: [UInt64]] = [:]
+      for slot in (UInt32(0)..<2_000).shuffled(using: &random) {
+        // Few of the small distances have many copies; the others have none, or one.
+        let isCopy = random.chance(50)
+        let distance = isCopy ? Float(Int.random(in: 0..<3, using: &random)) : .random(in: 0..<100, using: &random)
+        let entry = Candidate.pack(distance, slot)
+        if entry < list.bound {
+          let others = groups[distance, default: []]
+          #expect(list.insert(entry) == (others.count < copiesMax))
+          groups[distance] = Array((others + [entry]).sorted().prefix(copiesMax))
+        }
+        let nearest = groups.keys.sorted().prefix(limit)
+        groups = groups.filter { nearest.contains($0.key) }
+        #expect(entries(list) == nearest.flatMap { groups[$0] ?? [] })
+        for n in [1, limit / 2 + 1, limit] {
+          let expected = n <= nearest.count ? nearest.prefix(n).reduce(0) { $0 + (groups[$1]?.count ?? 0) } : nil
+          #expect(list.entries(ofNearest: n) == expected)
+        }
+      }
+    }
+  }
+
+  @Test func nearestListSaysWhetherAllIsInIt() {
+    var list = NearestList(capacity: 4)
+    list.reset(limit: 3, copiesMax: 2)
+    list.insert(Candidate.pack(1, 1))
+    list.insert(Candidate.pack(1, 2))
+    list.insert(Candidate.pack(2, 3))
+    var isComplete = list.isComplete
+    #expect(isComplete)
+    let isKept = list.insert(Candidate.pack(1, 0))
+    let tied = list.tied
+    isComplete = list.isComplete
+    #expect(!isKept && !isComplete && [1, 0].contains(tied))
+    #expect(entries(list) == [Candidate.pack(1, 0), Candidate.pack(1, 1), Candidate.pack(2, 3)])
+    list.reset(limit: 3)
+    for slot in UInt32(0)..<2 { list.insert(Candidate.pack(1, slot)) }
+    isComplete = list.isComplete
+    #expect(isComplete)
+    list.insert(Candidate.pack(3, 3))
+    isComplete = list.isComplete
+    #expect(!isComplete, "more may have come since")
+  }
+
+  /// When there are more copies than places for them, the list is full nevertheless.
+  @Test func nearestListOfCopiesAloneIsFull() {
+    var list = NearestList(capacity: 4)
+    list.reset(limit: 4, copiesMax: 100)
+    for slot in UInt32(0)..<50 where Candidate.pack(1, slot) < list.bound { list.insert(Candidate.pack(1, slot)) }
+    #expect(list.count == 16 && list.bound == Candidate.pack(1, 15))
+    #expect(StopRule(results: 50, limit: 4, rank: 4).bound(list) == 1)
+  }
+
   private func entries(_ list: borrowing NearestList) -> [UInt64] { (0..<list.count).map { list.entry(at: $0) } }
 
   /// Candidates come and the nearest is taken, as a walk does it: several at a time, distances rising slowly, the bound falling.
@@ -145,12 +205,15 @@ import Testing
     #expect(effort.limit == 3 && effort.bound(list) == .infinity && beam.bound(list) == .infinity)
     for (slot, distance) in [Float(4), 1, 2, 8].enumerated() { list.insert(Candidate.pack(distance, UInt32(slot))) }
     // Ascending: 1, 2, 4, 8.
-    #expect(effort.bound(list) == 4 && beam.bound(list) == 3)
+    #expect(beam.bound(list) == 3)
     beam.shift = 10
     #expect(beam.bound(list) == 12 * 1.5 - 10)
     // Nearer than the shift provides for: the bound is beyond the distance all the same.
     beam.shift = -6
     #expect(beam.bound(list) == 2 + 4 * 0.5)
+    list.reset(limit: 3)
+    for (slot, distance) in [Float(4), 1, 2].enumerated() { list.insert(Candidate.pack(distance, UInt32(slot))) }
+    #expect(effort.bound(list) == 4)
   }
 
   @Test(arguments: testSeeds) func visitedSetIsASet(seed: UInt64) {

@@ -44,7 +44,7 @@ extension HNSWIndex {
 }
 
 /// What a calibration searches for.
-private struct CalibrationSample: Sendable {
+struct CalibrationSample: Sendable {
   let basis: IndexCalibration.Basis
   /// `[count][dimension]`.
   private(set) var vectors: [Float] = []
@@ -100,7 +100,7 @@ private struct CalibrationSample: Sendable {
 }
 
 /// One calibration.
-private struct Calibration: Sendable {
+struct Calibration: Sendable {
   let index: HNSWIndex
   let sample: CalibrationSample
   let threads: Int
@@ -240,7 +240,7 @@ extension Calibration {
 // MARK: - What is found
 
 /// What was missed at a reach.
-private struct ReachPoint: Sendable {
+struct ReachPoint: Sendable {
   var reach: Float
   var misses: Int
   /// Of how many.
@@ -258,7 +258,7 @@ extension Calibration {
     var distances: Int
   }
 
-  /// Searches with growing reaches, until what is missed is less than what can be told apart or asked for.
+  /// Searches with growing reaches, until no more is missed than may be asked for.
   private func measure(
     _ k: Int, _ queries: [Int], _ truth: Truth, shift: Float, margin: Double, _ progress: (Double) -> Bool
   ) throws(IndexError) -> [ReachPoint] {
@@ -283,7 +283,8 @@ extension Calibration {
         reach: reach.reach, misses: found.reduce(0) { $0 + $1.misses }, wanted: wanted,
         isTooDear: cost > Self.costMax * Double(index.count), isCut: spent > distancesMax)
       points.append(point)
-      if point.isTooDear || point.isCut || point.misses < Self.missesMin || point.share <= enough { break }
+      // Few misses tell nothing beyond themselves, so it goes on until they are few enough: few queries are left then.
+      if point.isTooDear || point.isCut || point.misses == 0 || point.share <= enough { break }
       try report(0.5, progress)
     }
     return points
@@ -339,18 +340,17 @@ extension Calibration {
 
   /// The reach at which a share is missed: between two points by the logarithm of the share; beyond the last that has enough
   /// misses to tell, on the line through it and an earlier one.
-  private static func reach(allowing share: Double, _ points: [ReachPoint]) -> Float {
+  static func reach(allowing share: Double, _ points: [ReachPoint]) -> Float {
     let told = points.filter { $0.misses >= missesMin }
-    guard let last = told.last else { return points.last.map(\.reach) ?? 1 }
+    // Where there is no line, what was seen to be enough; and where nothing was, only a scan is sure.
+    let seen = points.first { $0.share <= share }?.reach ?? .infinity
+    guard let last = told.last else { return points.isEmpty ? 1 : seen }
     if let i = told.firstIndex(where: { $0.share <= share }) {
       return i == 0 ? told[0].reach : line(through: told[i - 1], told[i], at: share)
     }
-    if last.isTooDear || points.count == stepsMax { return .infinity }
+    if last.isTooDear || told.count == stepsMax { return .infinity }
     // A third of the misses ago: nearer points would make a line of chance.
-    guard let before = told.last(where: { $0.share >= 3 * last.share }) else {
-      // Where there is no line, and more is missed than may be, only a scan is sure to find it.
-      return last.isCut ? .infinity : points.last.map(\.reach) ?? 1
-    }
+    guard let before = told.last(where: { $0.share >= 3 * last.share }) else { return seen }
     return max(line(through: before, last, at: share), last.reach)
   }
 

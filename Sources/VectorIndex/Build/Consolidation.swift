@@ -20,21 +20,36 @@ extension HNSWIndex {
   }
 
   func consolidate(_ linking: inout Linking) {
-    guard let retired = withRows({ $0.hasChanged ? $0.takeChanges() : nil }) else { return }
-    let start = ContinuousClock.now
+    let taken = withRows { rows in rows.hasChanged ? takeMendable(&rows) : nil }
+    guard let (retired, horizon) = taken else { return }
+    linking.horizon = horizon
+    defer { linking.horizon = VectorStore.now }
     let scratch = linking.scratch(store)
     // Slots that are met here stay what they are.
     let version = store.pins.enter(scratch.search.pin)
     mendLinks(to: retired, version: version, rows: count, scratch)
-    tieInUnreachable(scratch)
+    tieInUnreachable(scratch, &linking)
     store.pins.leave(scratch.search.pin)
     unlink(retired)
-    linking.lastMending = (.now, start.duration(to: .now))
+  }
+
+  /// Takes what is to be mended. Nodes whose row a search that is at work may still see stay for the next time, and so does what leads to them.
+  /// - Returns: the nodes that leave, and the version at which their rows were gone, the last of them.
+  private func takeMendable(_ rows: inout RowChanges) -> (retired: [UInt32], horizon: UInt64) {
+    let horizon = min(store.pins.current, store.pins.oldestSearch())
+    var retired = rows.takeChanges()
+    let firstStaying = retired.partition { store.isCurrent($0, at: horizon) }
+    rows.retired = Array(retired[firstStaying...])
+    rows.stayed = rows.retired.count
+    retired.removeLast(retired.count - firstStaying)
+    return (retired, horizon)
   }
 
   /// Makes the graph one of just the rows of a version: each of them is linked and can be reached, and no edge of theirs leads to another.
-  /// Searches and changes go on meanwhile, and rows that die during it stay what they are, until the next mending.
+  /// Searches and changes go on meanwhile, and rows that die during it stay what they are, until the next mending. Waits for the searches that
+  /// began before that version, so it is not for one who is in the middle of a search.
   func settle(_ freeze: Freeze, _ linking: inout Linking) {
+    while store.pins.oldestSearch() < freeze.rows.version { yieldThread() }
     linking.horizon = freeze.rows.version
     defer { linking.horizon = VectorStore.now }
     let scratch = linking.scratch(store)
@@ -44,9 +59,9 @@ extension HNSWIndex {
     if mendsFirst { mendLinks(to: freeze.retired, version: freeze.rows.version, rows: staying, scratch) }
     let linked = linkFirst(freeze.tailCount, threads: WorkerThreads.coreCount, &linking)
     if !mendsFirst { mendLinks(to: freeze.retired, version: freeze.rows.version, rows: freeze.count, scratch) }
-    if freeze.hasChanged || linked > 0 { tieInUnreachable(scratch) }
+    if freeze.hasChanged || linked > 0 { tieInUnreachable(scratch, &linking) }
     // Whom those cut off has been tied in.
-    withRows { $0.count -= linked }
+    withRows { $0.linked -= linked }
     unlink(freeze.retired)
   }
 
@@ -114,12 +129,18 @@ extension HNSWIndex {
     let nearest = self.neighbours(candidates, of: base, scratch)
     var rest: [UInt32] = []
     let degreeMax = graph.degreeMax(onLayer: layer)
+    var keptDistances = self.neighbours(kept, of: base, scratch).map(\.distance)
     for candidate in nearest where kept.count < degreeMax {
-      let toKept = self.neighbours(kept, of: candidate.slot, scratch)
-      if toKept.contains(where: { $0.distance < candidate.distance }) {
+      let nearestKept = self.neighbours(kept, of: candidate.slot, scratch).first?.distance ?? .infinity
+      // Of copies no more than NeighbourSelection takes.
+      let hasCopies =
+        nearestKept == candidate.distance && store.isCopy(candidate.slot, of: base)
+        && keptDistances.count { $0 == candidate.distance } >= degreeMax / 2
+      if nearestKept < candidate.distance || hasCopies {
         rest.append(candidate.slot)
       } else {
         kept.append(candidate.slot)
+        keptDistances.append(candidate.distance)
       }
     }
     kept.append(contentsOf: rest.prefix(max(0, neighbours.count - kept.count)))

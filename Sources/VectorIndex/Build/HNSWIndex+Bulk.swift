@@ -119,7 +119,7 @@ extension HNSWIndex {
         store.liveCount.add(staged.count, ordering: .relaxed)
         store.pins.publish(version)
       }
-      tieInUnreachable(linking.scratch(store))
+      tieInUnreachable(linking.scratch(store), &linking)
       return staged.count
     }
   }

@@ -93,7 +93,7 @@ extension HNSWIndex {
   ) {
     traversal.searchLayer(
       layer, from: start, query: scratch.search.walkQuery,
-      rule: .effort(configuration.constructionEffort, results: configuration.constructionEffort),
+      rule: .effort(configuration.constructionEffort, results: configuration.connectivity),
       version: version, &scratch.search)
     let considered = version == nil ? Self.candidatesPerEdge * configuration.connectivity : nil
     takeCandidates(for: slot, considered: considered, scratch)

@@ -11,9 +11,11 @@ import Synchronization
 /// linked. Without one, every change links its row itself.
 public final class Maintenance: Sendable {
   private let index: HNSWIndex
+  /// Whether it was stopped: then another one may be at work.
+  private let isStopped = Atomic<Bool>(false)
 
   /// - threads: that link when many rows wait.
-  /// - pause: between two mendings of the graph, unless much has changed; longer where mending takes long.
+  /// - pause: between two looks for rows that linking others has cut off, unless many were linked; longer where that takes long.
   /// - Precondition: no other maintenance of the index runs.
   public init(of index: HNSWIndex, threads: Int = 1, pause: Duration = .seconds(1)) {
     precondition(threads > 0, "at least one thread links")
@@ -24,10 +26,18 @@ public final class Maintenance: Sendable {
   deinit { stop() }
 
   /// Ends the thread after what it is at. Rows that are not linked then stay in the tail until the next change links them.
-  public func stop() { index.maintainer.stop() }
+  public func stop() {
+    if !isStopped.exchange(true, ordering: .acquiringAndReleasing) { index.maintainer.stop() }
+  }
 
-  /// Waits until every row is linked that was there when this was called.
-  public func catchUp() { index.withLinks { index.linkTail(threads: 1, &$0) } }
+  /// Links until every row is linked that was there when this was called.
+  public func catchUp() {
+    var left = index.tailCount
+    // Bit by bit, so that nobody waits long for the links. Others may link some of them meanwhile.
+    while left > 0, index.linkTail(atMost: min(left, HNSWIndex.linkedAtOnce), threads: 1) {
+      left -= HNSWIndex.linkedAtOnce
+    }
+  }
 }
 
 /// The thread, and what it waits for.

@@ -162,8 +162,7 @@ extension HNSWIndex {
     for (slot, row) in pending.stamps { stamps?.setRow(slot, to: row) }
     store.pins.publish(version)
     store.liveCount.subtract(leaving.count, ordering: .relaxed)
-    // The rows that come are counted when they are linked: not before then can one of them cut another off.
-    rows.count += pending.removesAll ? leaving.count : pending.removed.count
+    rows.removed += pending.removesAll ? leaving.count : pending.removed.count
   }
 
   /// The slots of the rows that are there, and those of rows that are staged, by a bulk build or by the change at hand.

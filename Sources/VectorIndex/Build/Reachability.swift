@@ -19,7 +19,7 @@ extension HNSWIndex {
     }
   }
 
-  private func reachedSlots() -> [Bool] {
+  func reachedSlots() -> [Bool] {
     var reached = [Bool](repeating: false, count: store.slotsUsed.load(ordering: .relaxed))
     if let entry = graph.entryPoint() { spread(from: entry.slot, &reached) }
     return reached
@@ -40,14 +40,27 @@ extension HNSWIndex {
     }
   }
 
+  /// Looks for rows that linking others has cut off, and ties them in. Removed ones stay what they are.
+  func proveReachability(_ linking: inout Linking) {
+    withRows { $0.linked = 0 }
+    let scratch = linking.scratch(store)
+    _ = store.pins.enter(scratch.search.pin)
+    tieInUnreachable(scratch, &linking)
+    store.pins.leave(scratch.search.pin)
+  }
+
   /// Gives every unreachable node an edge from a near one that is reached.
   ///
   /// The edge goes to the nearest reached node whose row has room, so that nobody else is cut off by it.
-  func tieInUnreachable(_ scratch: BuildScratch) {
+  func tieInUnreachable(_ scratch: BuildScratch, _ linking: inout Linking) {
+    let start = ContinuousClock.now
+    defer { linking.lastProof = (.now, start.duration(to: .now)) }
     var reached = reachedSlots()
+    // By the node that is nearest to it: the last one that was tied in.
+    var lastTied: [UInt32: UInt32] = [:]
     for slot in unreached(reached, at: scratch.horizon) where !reached[Int(slot)] {
       // An earlier tie may have reached this one too.
-      guard let base = nearestBaseWithRoom(for: slot, reached, scratch) else { continue }
+      guard let base = nearestBaseWithRoom(for: slot, reached, &lastTied, scratch) else { continue }
       let count = graph.neighbours(of: base, layer: 0).count
       graph.groundLinks(of: base)[count].store(slot, ordering: .releasing)
       spread(from: slot, &reached)
@@ -60,23 +73,58 @@ extension HNSWIndex {
   /// The candidates of the ground layer are still in the scratch. The edge goes to the nearest of them that has room or, where
   /// none has, takes the place of the nearest one's farthest.
   func tieInIfOrphaned(_ slot: UInt32, _ scratch: BuildScratch) {
+    guard let nearest = scratch.chosen[0].first else { return }
+    if store.isCopy(slot, of: nearest.slot), tieToCopy(slot, scratch) { return }
     let hasEdge = scratch.chosen[0].contains { graph.neighbours(of: $0.slot, layer: 0).contains(slot) }
-    guard !hasEdge, let nearest = scratch.chosen[0].first else { return }
-    let last = graph.groundDegreeMax - 1
+    if hasEdge { return }
     for i in 0..<scratch.search.nearest.count {
       let base = scratch.search.nearest.slot(at: i)
-      guard base != slot, isPlace(base, at: scratch.horizon) else { continue }
-      let isTied = graph.withLock(on: base) {
-        let count = graph.neighbours(of: base, layer: 0).count
-        if count <= last { graph.groundLinks(of: base)[count].store(slot, ordering: .releasing) }
-        return count <= last
-      }
-      if isTied { return }
+      if base != slot, isPlace(base, at: scratch.horizon), tie(slot, to: base) { return }
     }
-    graph.withLock(on: nearest.slot) { graph.groundLinks(of: nearest.slot)[last].store(slot, ordering: .releasing) }
+    graph.withLock(on: nearest.slot) {
+      // Somebody may have pruned its edges meanwhile: none may stand behind an empty place.
+      let count = graph.neighbours(of: nearest.slot, layer: 0).count
+      graph.groundLinks(of: nearest.slot)[min(count, graph.groundDegreeMax - 1)].store(slot, ordering: .releasing)
+    }
   }
 
-  private func nearestBaseWithRoom(for slot: UInt32, _ reached: [Bool], _ scratch: BuildScratch) -> UInt32? {
+  /// Ties a copy to another that has room: one that was found, or one that is tied to that, in the last place.
+  ///
+  /// To none that was chosen: all copies choose the same few, and these prune most of them away, if not now. And what is no copy of it would not
+  /// keep the edge for long either: of those that are as near, pruning keeps one.
+  /// - Returns: false where there is none.
+  private func tieToCopy(_ slot: UInt32, _ scratch: BuildScratch) -> Bool {
+    for i in 0..<scratch.search.nearest.count {
+      var base = scratch.search.nearest.slot(at: i)
+      if scratch.chosen[0].contains(where: { $0.slot == base }) { continue }
+      for _ in 0..<Self.tiesFollowed {
+        guard base != slot, base != Graph.none, isPlace(base, at: scratch.horizon), store.isCopy(slot, of: base)
+        else { break }
+        if tie(slot, to: base) { return true }
+        base = graph.groundLinks(of: base)[graph.groundDegreeMax - 1].load(ordering: .acquiring)
+      }
+    }
+    return false
+  }
+
+  /// A hundred thousand copies, eight to a row, from each of some dozens that are found.
+  private static let tiesFollowed = 1_024
+
+  /// - Returns: whether there was room for the edge.
+  private func tie(_ slot: UInt32, to base: UInt32) -> Bool {
+    graph.withLock(on: base) {
+      let count = graph.neighbours(of: base, layer: 0).count
+      guard count < graph.groundDegreeMax else { return false }
+      graph.groundLinks(of: base)[count].store(slot, ordering: .releasing)
+      return true
+    }
+  }
+
+  /// - lastTied: where all around is full, and the one that was tied in before is as near, that has room: copies of one vector, of which
+  ///   there may be thousands, would each cost a look at every row.
+  private func nearestBaseWithRoom(
+    for slot: UInt32, _ reached: [Bool], _ lastTied: inout [UInt32: UInt32], _ scratch: BuildScratch
+  ) -> UInt32? {
     let traversal = traversal
     guard let entry = graph.entryPoint() else { return nil }
     scratch.aim(at: slot, store)
@@ -88,10 +136,19 @@ extension HNSWIndex {
     let start = traversal.descend(to: 0, from: entry, query: scratch.search.walkQuery, &scratch.search)
     traversal.searchLayer(
       0, from: start, query: scratch.search.walkQuery,
-      rule: .effort(configuration.constructionEffort, results: configuration.constructionEffort), version: nil,
+      rule: .effort(configuration.constructionEffort, results: configuration.connectivity), version: nil,
       &scratch.search)
     for i in 0..<scratch.search.nearest.count where isBase(scratch.search.nearest.slot(at: i)) {
       return scratch.search.nearest.slot(at: i)
+    }
+    if scratch.search.nearest.count > 0 {
+      let nearest = scratch.search.nearest.slot(at: 0)
+      defer { lastTied[nearest] = slot }
+      if let tied = lastTied[nearest], isBase(tied) {
+        var both = [nearest, tied].map { Neighbour(distance: 0, slot: $0) }
+        score(&both, from: slot, scratch)
+        if both[0].slot == tied || both[0].distance == both[1].distance { return tied }
+      }
     }
     // The search went astray among unreachable nodes, or all around is full: look at every row. Rare.
     var best = Candidate.none

@@ -9,8 +9,11 @@ extension HNSWIndex {
   /// at most that many nodes for nothing.
   private static let consolidationShare = 16
   private static let consolidationMin = 256
-  /// And after changes to fewer when so many times as long has passed as the last mending took.
-  private static let mendingShare = 100
+  /// Rows that cannot be reached are looked for when so many times as long has passed as that took the last time.
+  private static let proofShare = 100
+  private static let proofPauseMax = Duration.seconds(300)
+  /// Short rounds, so that a snapshot or a statistic never waits long for the links.
+  static let linkedAtOnce = 256
   /// Rows linked on several threads at once: fewer are not worth the threads.
   private static let parallelMin = 64
 
@@ -42,6 +45,8 @@ extension HNSWIndex {
     let horizon = linking.horizon
     // What is removed from now on is retired as a node, and what was removed before is none.
     let (slots, dead) = withRows { rows in
+      // A search that began before a row died, and has not looked through the tail yet, must still come to it.
+      let horizon = min(horizon, store.pins.oldestSearch())
       var slots: [UInt32] = []
       var dead: [UInt32] = []
       for i in 0..<taken {
@@ -51,7 +56,7 @@ extension HNSWIndex {
           continue
         }
         if !store.isCurrent(slot) {
-          // Removed since the horizon, from the tail; a node on its way out from now on, as if it had been one then.
+          // Removed since then, from the tail; a node on its way out from now on, as if it had been one.
           hiddenNodes.add(1, ordering: .releasing)
           rows.retired.append(slot)
         }
@@ -75,7 +80,8 @@ extension HNSWIndex {
     }
     tail.removeFirst(taken)
     withRows { rows in
-      rows.count += slots.count
+      // Not before: until it is linked, a row can cut no other off.
+      rows.linked += slots.count
       guard !dead.isEmpty else { return }
       // Readers that took the tail with the dead in it have pinned a version before this one.
       let version = store.pins.current + 1
@@ -93,14 +99,17 @@ extension HNSWIndex {
   /// Whether more nodes are on their way out of the graph than stay, as when all rows were removed. New ones would be linked to nothing
   /// then, each after a walk through thousands of them and a scan.
   var mostNodesLeave: Bool {
-    withRows { Self.areMost(leaving: $0.retired.count, staying: count - tailCount) }
+    withRows { Self.areMost(leaving: $0.retired.count - $0.stayed, staying: count - tailCount) }
   }
 
   static func areMost(leaving: Int, staying: Int) -> Bool { leaving >= max(consolidationMin, staying) }
 
   /// Whether changes have added up so that the graph should be mended.
   private var needsConsolidation: Bool {
-    withRows { $0.count >= max(Self.consolidationMin, count / Self.consolidationShare) }
+    withRows {
+      max($0.linked + $0.removed, $0.retired.count - $0.stayed)
+        >= max(Self.consolidationMin, count / Self.consolidationShare)
+    }
   }
 
   /// What follows a change: wakes whoever maintains the index, or does it here.
@@ -112,17 +121,21 @@ extension HNSWIndex {
 
   /// One round of maintenance.
   ///
-  /// - pause: at least this long after one mending the next one comes, however little has changed, and at least a hundred times as long
-  ///   as it took. So a row that was cut off is not missed for long, and no more than a hundredth of a core looks for such rows.
+  /// - pause: rows that cannot be reached are looked for at least this long after the last time, however few were linked, and at least a
+  ///   hundred times as long as that took, up to five minutes. So none of them is missed for long, and a hundredth of a core is enough.
   func maintainOnce(threads: Int, pause: Duration) -> Maintainer.Round {
-    // Short rounds, so that a snapshot or a statistic never waits long for the links.
-    let hasLinked = linkTail(atMost: 256, threads: threads)
+    let hasLinked = linkTail(atMost: Self.linkedAtOnce, threads: threads)
     return withLinks { linking in
-      guard withRows({ $0.hasChanged }) else { return hasLinked ? .again : .idle }
-      let (end, duration) = linking.lastMending
-      let left = max(pause, duration * Self.mendingShare) - end.duration(to: .now)
-      if left > .zero, !needsConsolidation { return hasLinked ? .again : .later(left) }
-      consolidate(&linking)
+      if needsConsolidation {
+        consolidate(&linking)
+        return .again
+      }
+      let (isOwed, haveStayed) = withRows { ($0.linked > 0 || $0.stayed > 0, $0.stayed > 0) }
+      guard isOwed else { return hasLinked ? .again : .idle }
+      let (end, duration) = linking.lastProof
+      let left = max(pause, min(duration * Self.proofShare, Self.proofPauseMax)) - end.duration(to: .now)
+      if left > .zero { return hasLinked ? .again : .later(left) }
+      if haveStayed { consolidate(&linking) } else { proveReachability(&linking) }
       return .again
     }
   }

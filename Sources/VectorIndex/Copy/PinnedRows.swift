@@ -43,7 +43,7 @@ package final class PinnedRows: @unchecked Sendable {
   /// - Complexity: O(slots).
   package init(_ index: HNSWIndex) {
     self.index = index
-    let pin = index.store.pins.take()
+    let pin = index.store.pins.take(for: .slots)
     self.pin = pin
     cells = index.withChanges { Cells(index, at: index.store.pins.enter(pin)) }
   }

@@ -71,7 +71,7 @@ extension HNSWIndex {
   /// - Returns: false where the list ended before that: rows that the walk met and did not keep may be nearer.
   func rescoreWithinErrors(wanted: Int, _ scratch: inout SearchScratch) -> Bool {
     let found = scratch.nearest.count
-    let isComplete = found < scratch.nearest.limit
+    let isComplete = scratch.nearest.isComplete
     var errors = CodeErrors()
     errors.sample(scratch.visited.spread(CodeErrors.sampleCount, into: scratch.batchSlots), store, &scratch)
 

@@ -84,7 +84,8 @@ extension HNSWIndex {
       if let stamps { rowStamps?.take(slots, from: UnsafeRawPointer(stamps.base) + 8, everyWords: 2) }
       let freeze = Freeze(
         rows: FrozenRows(store: store, version: version, slots: slots), count: count, tailCount: tailCount,
-        hasChanged: hasChanged, retired: retired, bindings: bindings, payloadEntries: payloadEntries, rowStamps: rowStamps)
+        hasChanged: hasChanged, retired: retired, bindings: bindings, payloadEntries: payloadEntries,
+        rowStamps: rowStamps)
       return (freeze, noted)
     }
   }

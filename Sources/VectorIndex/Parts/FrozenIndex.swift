@@ -203,7 +203,7 @@ extension HNSWIndex {
     noting note: () -> Note?, _ body: (FrozenIndex, Note) throws(E) -> R
   ) throws(E) -> R? {
     let links = holdLinks()
-    let pin = store.pins.take()
+    let pin = store.pins.take(for: .slots)
     defer {
       links.giveBack()
       store.pins.giveBack(pin)

@@ -45,7 +45,7 @@ public struct SearchScratch: ~Copyable {
 
   /// Rows scored at once by a range scan, and the most neighbours of one node.
   static let batchMax = 256
-  private static let nearestCapacity = 256
+  private static let nearestCapacity = 1_024
   private static let frontierCapacity = 8_192
 
   /// Room for searches in `index`. Belongs to it: using it with another index is a programmer's error.
@@ -59,7 +59,7 @@ public struct SearchScratch: ~Copyable {
     frontier = Frontier(capacity: Self.frontierCapacity)
     visited = VisitedSet(slots: store.slotsUsed.load(ordering: .acquiring))
     pins = store.pins
-    pin = store.pins.take()
+    pin = store.pins.take(for: .search)
     vector = VectorStore.zeros(store.width)
     codes = UnsafeMutableRawPointer.allocate(byteCount: store.width, alignment: 64)
       .bindMemory(to: Int8.self, capacity: store.width)

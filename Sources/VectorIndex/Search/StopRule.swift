@@ -4,8 +4,8 @@
 
 /// How many nearest a walk keeps, and how far beyond them it looks.
 ///
-/// A node is expanded when its distance is below `d + |d + shift| · (reach − 1)`, where `d` is the distance of the `rank`-th
-/// nearest found so far. With `rank` = `limit` = ef and nothing beyond, that is the paper's Algorithm 2. With the `rank` of the last
+/// A node is expanded when its distance is below `d + |d + shift| · (reach − 1)`, where `d` is the `rank`-th smallest of the distances
+/// found so far. With `rank` = `limit` = ef and nothing beyond, that is the paper's Algorithm 2. With the `rank` of the last
 /// result and a reach over 1 it is adaptive beam search (Al-Jazzazi et al., arXiv:2505.15636): an easy query stops early, a hard
 /// one goes on.
 struct StopRule {
@@ -22,6 +22,10 @@ struct StopRule {
   @inline(__always)
   static func scored(results: Int) -> Int { max(2 * results, results + 10) }
 
+  /// How many of one distance the walk's list keeps: all that may be scored. More would be of no use (NearestList.swift).
+  @inline(__always)
+  var copiesMax: Int { Self.scored(results: results) }
+
   /// Algorithm 2's.
   static func effort(_ ef: Int, results: Int) -> StopRule { StopRule(results: results, limit: ef, rank: ef) }
 
@@ -33,8 +37,15 @@ struct StopRule {
   /// The bound with another reach.
   @inline(__always)
   func bound(_ nearest: borrowing NearestList, reach: Float) -> Float {
-    guard nearest.count >= rank else { return .infinity }
-    let distance = nearest.distance(at: rank &- 1)
+    // Copies of one vector count as one, or a few of them would draw the bound to themselves.
+    var near = nearest.count
+    if rank < limit, let found = nearest.entries(ofNearest: rank) {
+      near = found
+    } else if nearest.bound == Candidate.none {
+      return .infinity
+    }
+    // A full list has what is wanted, or there are so many copies that there is nothing else to wait for.
+    let distance = nearest.distance(at: near &- 1)
     return distance + abs(distance + shift) * (reach - 1)
   }
 }

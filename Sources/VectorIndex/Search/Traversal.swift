@@ -79,7 +79,7 @@ struct Traversal {
   /// Empties what a search writes.
   @inline(__always)
   func begin(_ rule: StopRule, _ scratch: inout SearchScratch) {
-    scratch.nearest.reset(limit: rule.limit)
+    scratch.nearest.reset(limit: rule.limit, copiesMax: rule.copiesMax)
     scratch.frontier.reset()
     scratch.refused.reset()
     scratch.isAbandoned = false
@@ -169,7 +169,8 @@ struct Traversal {
         let candidate = Candidate.pack(distances[i], kept[i])
         if candidate < scratch.nearest.bound {
           if admission.admits(kept[i]) {
-            scratch.nearest.insert(candidate)
+            // Enough copies of it have been met, which lead to what it leads to. (What is as far and no copy may lead elsewhere.)
+            if !scratch.nearest.insert(candidate), store.isCopy(kept[i], of: scratch.nearest.tied) { continue }
           } else {
             refusedCount &+= 1
             admission.note(refused: candidate, &scratch)

@@ -18,8 +18,16 @@ final class ReaderPins: @unchecked Sendable {
 
   typealias Pin = UnsafeMutablePointer<Atomic<UInt64>>
 
+  /// What a pin's reader does.
+  enum Reader: UInt64 {
+    /// Walks the graph and looks through the tail: what it sees must be found there.
+    case search
+    /// Reads slot by slot, if for long: it needs the rows, and nothing that leads to them.
+    case slots
+  }
+
   static let idle = UInt64.max
-  /// A pin has a cache line of its own, so that readers do not slow each other down.
+  /// A pin has a cache line of its own, so that readers do not slow each other down: the version, and what its reader does.
   private static let lineCells = 8
   private static let blockPins = 64
 
@@ -44,17 +52,23 @@ final class ReaderPins: @unchecked Sendable {
   func publish(_ new: UInt64) { version.store(new, ordering: .sequentiallyConsistent) }
 
   /// A pin for one reader, to be given back with ``giveBack(_:)``.
-  func take() -> Pin {
+  func take(for reader: Reader) -> Pin {
     registry.withLock { registry in
-      if let address = registry.free.popLast(), let pin = Pin(bitPattern: address) { return pin }
-      let cells = Self.lineCells * Self.blockPins
-      let block = UnsafeMutableRawPointer.allocate(byteCount: cells * 8, alignment: 64)
-        .bindMemory(to: Atomic<UInt64>.self, capacity: cells)
-      for i in 0..<cells { (block + i).initialize(to: Atomic(Self.idle)) }
-      registry.blocks.append(block)
-      for i in 1..<Self.blockPins { registry.free.append(UInt(bitPattern: block + i * Self.lineCells)) }
-      return block
+      let pin = takeAny(&registry)
+      pin[1].store(reader.rawValue, ordering: .sequentiallyConsistent)
+      return pin
     }
+  }
+
+  private func takeAny(_ registry: inout Registry) -> Pin {
+    if let address = registry.free.popLast(), let pin = Pin(bitPattern: address) { return pin }
+    let cells = Self.lineCells * Self.blockPins
+    let block = UnsafeMutableRawPointer.allocate(byteCount: cells * 8, alignment: 64)
+      .bindMemory(to: Atomic<UInt64>.self, capacity: cells)
+    for i in 0..<cells { (block + i).initialize(to: Atomic(Self.idle)) }
+    registry.blocks.append(block)
+    for i in 1..<Self.blockPins { registry.free.append(UInt(bitPattern: block + i * Self.lineCells)) }
+    return block
   }
 
   func giveBack(_ pin: Pin) {
@@ -78,11 +92,19 @@ final class ReaderPins: @unchecked Sendable {
   func leave(_ pin: Pin) { pin[0].store(Self.idle, ordering: .releasing) }
 
   /// The oldest version that a reader has pinned; `idle` when nobody reads. The writer's only.
-  func oldest() -> UInt64 {
+  func oldest() -> UInt64 { oldest { _ in true } }
+
+  /// The oldest version that a search has pinned; `idle` when there is none. Of rows that died after it, some search may still have to
+  /// find what leads to them.
+  func oldestSearch() -> UInt64 {
+    oldest { $0[1].load(ordering: .sequentiallyConsistent) == Reader.search.rawValue }
+  }
+
+  private func oldest(of isAsked: (Pin) -> Bool) -> UInt64 {
     registry.withLock { registry in
       var oldest = Self.idle
       for block in registry.blocks {
-        for i in 0..<Self.blockPins {
+        for i in 0..<Self.blockPins where isAsked(block + i * Self.lineCells) {
           oldest = min(oldest, block[i * Self.lineCells].load(ordering: .sequentiallyConsistent))
         }
       }

@@ -83,7 +83,7 @@ extension HNSWIndex {
     guard let stamps else { return }
     withChanges {
       // The linker gives slots back meanwhile, but none that this version sees; rows that it makes visible are born after it.
-      let pin = store.pins.take()
+      let pin = store.pins.take(for: .slots)
       defer { store.pins.giveBack(pin) }
       let version = store.pins.enter(pin)
       for slot in 0..<UInt32(store.slotsUsed.load(ordering: .acquiring)) where store.isVisible(slot, at: version) {

@@ -153,6 +153,11 @@ extension VectorStore {
   /// Whether the slot holds a row that is written and was not yet born.
   func isStaged(_ slot: UInt32) -> Bool { lifetimes[2 * Int(slot)].load(ordering: .acquiring) == Self.never }
 
+  /// Whether two rows are of one vector, as it is kept.
+  func isCopy(_ slot: UInt32, of other: UInt32) -> Bool {
+    fine[side: slot] == fine[side: other] && memcmp(fine.row(slot), fine.row(other), fine.rowBytes) == 0
+  }
+
   /// The row is there from version `version` on, as soon as that is published. The caller counts it.
   func bear(_ slot: UInt32, at version: UInt64) {
     lifetimes[2 * Int(slot)].store(version, ordering: .releasing)

@@ -222,7 +222,7 @@ import Testing
       func count(_ filter: Filter) throws -> Int {
         let program = try index.compile(filter)
         var scratch = FilterScratch()
-        let pin = index.store.pins.take()
+        let pin = index.store.pins.take(for: .search)
         defer { index.store.pins.giveBack(pin) }
         let version = index.store.pins.enter(pin)
         return index.matching(program, version: version, candidateCost: random.pick([0, .max]), into: &scratch).count

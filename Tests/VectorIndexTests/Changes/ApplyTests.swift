@@ -250,7 +250,7 @@ import Testing
             payload: ["title", nil], stamp: RowStamp(vector: 1, row: 1)))
       }
     }
-    let pin = index.store.pins.take()
+    let pin = index.store.pins.take(for: .search)
     defer { index.store.pins.giveBack(pin) }
     _ = index.store.pins.enter(pin)
     func refuse() {

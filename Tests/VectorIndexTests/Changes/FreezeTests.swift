@@ -219,7 +219,7 @@ import Testing
       try apply(write(model.ids[1_300..<1_600]))
       try apply(remove(model.ids[150..<200] + model.ids[1_300..<1_320]))
 
-      let pin = index.store.pins.take()
+      let pin = index.store.pins.take(for: .search)
       let (freeze, frozenModel) = try #require(index.freeze(pin, noting: { model }))
       #expect(freeze.tailCount == 300 && freeze.count == frozenModel.rows.count)
 
@@ -318,7 +318,7 @@ import Testing
     #expect(index.store.freeSlotCount > 0)
 
     // A reader stays on what is removed, so that nothing of it is wiped.
-    let reader = index.store.pins.take()
+    let reader = index.store.pins.take(for: .search)
     _ = index.store.pins.enter(reader)
     index.remove(.int64(1_111_111))
     let parts = try index.withFrozen { frozen in

@@ -168,7 +168,7 @@ import Testing
     print("\(rows.count) rows, \(refusals) refusals, seed \(seed)")
     #expect(refusals > 100)
     #expect(index.statistics().bytes <= 900_000 && index.store.memory.budget.committedBytes == index.statistics().bytes)
-    let pin = index.store.pins.take()
+    let pin = index.store.pins.take(for: .search)
     defer { index.store.pins.giveBack(pin) }
     var scratch = FilterScratch()
     for (n, values) in rows.enumerated() {
@@ -244,7 +244,7 @@ import Testing
           .or([.comparison("e", .equal, .uuid(high: 0, low: 2)), .comparison("c", .equal, .keyword("w3"))]),
         ].map { try index.compile($0) }
         var scratch = FilterScratch()
-        let pin = index.store.pins.take()
+        let pin = index.store.pins.take(for: .search)
         defer { index.store.pins.giveBack(pin) }
         var isSettled = false
         while !done.withLock({ $0 }) {
@@ -282,7 +282,7 @@ import Testing
     let index = try HNSWIndex(configuration: configuration(try AttributeSchema([AttributeColumn("a", .int64)])))
     for n in 0..<40 as Range<Int64> { try index.insert(.int64(n), [1, 2, 3, 4], attributes: [.int64(1)]) }
     let postings = try #require(index.attributes?.columns[0].postings)
-    let pin = index.store.pins.take()
+    let pin = index.store.pins.take(for: .search)
     defer { index.store.pins.giveBack(pin) }
     _ = index.store.pins.enter(pin)
     #expect(postings.list(of: 1).count == 40 && postings.list(of: 2).count == 0)
@@ -309,7 +309,7 @@ import Testing
       try index.insert(.int64(Int64(n)), random.vector(dimension: 4), attributes: random.row(schema))
     }
     for n in 0..<200 as Range<Int64> { try index.updateAttributes(of: .int64(n * 3), random.row(schema)) }
-    let pin = index.store.pins.take()
+    let pin = index.store.pins.take(for: .search)
     defer { index.store.pins.giveBack(pin) }
     let version = index.store.pins.enter(pin)
     var scratch = FilterScratch()

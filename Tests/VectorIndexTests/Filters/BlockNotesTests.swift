@@ -22,7 +22,7 @@ import Testing
     var scratch = FilterScratch()
     var wholeWhileOthersWereNot = 0
     for _ in 0..<60 {
-      let pin = index.store.pins.take()
+      let pin = index.store.pins.take(for: .search)
       defer { index.store.pins.giveBack(pin) }
       let version = index.store.pins.enter(pin)
       let before = visible(index, at: version)

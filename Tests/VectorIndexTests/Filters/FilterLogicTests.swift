@@ -10,7 +10,7 @@ import Testing
   private func ids(_ index: HNSWIndex, _ filter: Filter) throws -> [Int64] {
     let program = try index.compile(filter)
     var scratch = FilterScratch()
-    let pin = index.store.pins.take()
+    let pin = index.store.pins.take(for: .search)
     defer { index.store.pins.giveBack(pin) }
     let version = index.store.pins.enter(pin)
     let set = index.matching(program, version: version, into: &scratch)
@@ -149,7 +149,7 @@ import Testing
       .isIn("y", [.keyword("b"), .keyword("c")]), .comparison("x", .greater, .keyword("a")),
     ]
     let programs = try filters.map { try index.compile($0) }
-    let pin = index.store.pins.take()
+    let pin = index.store.pins.take(for: .search)
     defer { index.store.pins.giveBack(pin) }
     for program in programs {
       var scratch = FilterScratch()

@@ -38,7 +38,7 @@ struct FilterSpeed {
     }
     try index.publishStaged()
     print("\(rows) rows staged in \(staging), \(index.statistics().attributeBytes / rows) bytes of attributes a row")
-    let pin = index.store.pins.take()
+    let pin = index.store.pins.take(for: .search)
     defer { index.store.pins.giveBack(pin) }
     let version = index.store.pins.enter(pin)
     var scratch = FilterScratch()

@@ -94,7 +94,7 @@ import Testing
     let twin = FilterInterpreter(schema: schema)
     let expected = Set(rows.filter { twin.evaluate(filter, $0.value) == true }.keys)
     let program = try index.compile(filter)
-    let pin = index.store.pins.take()
+    let pin = index.store.pins.take(for: .search)
     defer { index.store.pins.giveBack(pin) }
     let version = index.store.pins.enter(pin)
     var isListed = false

@@ -53,7 +53,7 @@ struct FilteredSearchSpeed {
     let store = index.store
     var scratch = SearchScratch(for: index)
     var filterScratch = FilterScratch()
-    let pin = store.pins.take()
+    let pin = store.pins.take(for: .search)
     defer { store.pins.giveBack(pin) }
     let version = store.pins.enter(pin)
     let all = Array(filtered.questions.indices)
