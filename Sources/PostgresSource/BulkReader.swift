@@ -83,9 +83,11 @@ public final class BulkReader: Sendable {
   /// The same, of a snapshot whose place in the log is known exactly.
   ///
   /// - slot: the name of a temporary replication slot, made for this read; nil: an ordinary snapshot.
+  /// - slotPatienceSeconds: how long transactions that write may keep that slot from being made.
   /// - check: called when all rows were delivered, with the name of the snapshot, which lives until it returns.
   package func read(
-    underSlot slot: String?, _ sink: @escaping @Sendable (RowBatch) throws -> Void,
+    underSlot slot: String?, slotPatienceSeconds: Double = 20,
+    _ sink: @escaping @Sendable (RowBatch) throws -> Void,
     check: (_ snapshot: String) throws -> Void
   ) throws -> BulkReadSummary {
     let described = try state.withLock { (state) throws(SourceError) in
@@ -98,7 +100,8 @@ public final class BulkReader: Sendable {
     let source = described.map { self.source.with(dimension: $0.dimension) } ?? self.source
     let snapshot =
       if let slot {
-        try ExportedSnapshot.take(options, source, slot: slot, stop: stop)
+        try ExportedSnapshot.take(
+          options, source, slot: slot, stop: stop, patienceSeconds: slotPatienceSeconds)
       } else {
         try ExportedSnapshot.take(options, source, stop: stop, patienceSeconds: snapshotPatienceSeconds)
       }

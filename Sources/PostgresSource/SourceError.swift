@@ -137,6 +137,8 @@ extension SourceError.Code {
   public static let slotInUse = Self(rawValue: "slotInUse")
   /// The server has thrown away what the slot had still to deliver.
   public static let slotLost = Self(rawValue: "slotLost")
+  /// Transactions that write were open for longer than a slot, which is made when they have ended, could be waited for.
+  public static let transactionsOpen = Self(rawValue: "transactionsOpen")
   /// The slot is of another kind, plugin or database.
   public static let slotUnfit = Self(rawValue: "slotUnfit")
   /// What is kept here is no part of the server's history, or of what the slot will deliver: changes would be lost without a word.

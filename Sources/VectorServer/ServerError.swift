@@ -21,6 +21,10 @@ public struct ServerError: Error, Hashable, Sendable, CustomStringConvertible {
     public static let notEnoughMemory = Code(rawValue: "notEnoughMemory")
     /// The journal holds what this program cannot have written.
     public static let journalUnusable = Code(rawValue: "journalUnusable")
+    /// The journal has no room for what comes while a collection is loaded.
+    public static let journalFull = Code(rawValue: "journalFull")
+    /// A server that is there does not answer.
+    public static let noReply = Code(rawValue: "noReply")
     /// What was read is not what Postgres says that it has.
     public static let notEqual = Code(rawValue: "notEqual")
     /// A collection is followed, or is not, and what was asked needs the other.

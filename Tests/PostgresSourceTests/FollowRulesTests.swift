@@ -85,6 +85,30 @@ struct FollowRulesTests {
     #expect(rules.refusals().isEmpty)
   }
 
+  /// Two rows may have the same key while a statement changes them, and changes come row by row.
+  @Test func keysThatAreCheckedLate() {
+    func makeDeferrable(_ identity: PgOutputMessage.ReplicaIdentity, _ rules: inout FollowRules) {
+      (rules.table.uniqueKeys, rules.table.deferrableKeys) = ([], [["id"]])
+      rules.table.members[0].identity = identity
+      rules.table.members[0].identityColumns = []
+      rules.published?.hasColumnList = false
+    }
+    let index = "CREATE UNIQUE INDEX \"vizinho_t\" ON \"public\".\"t\" (\"id\");"
+    expect(.replicaIdentity, "(\"id\") of \"public\".\"t\" is deferrable", index, "--outbox") {
+      makeDeferrable(.full, &$0)
+    }
+    expect(.replicaIdentity, "primary key (\"id\") is deferrable", index, "USING INDEX", "--outbox") {
+      makeDeferrable(.primaryKey, &$0)
+    }
+    // Its own primary key as the identity would not do.
+    expect(.replicaIdentity, index, "USING INDEX") { makeDeferrable(.nothing, &$0) }
+    // Another one on the same columns, or on some of them, is checked with every row.
+    var rules = Self.rules()
+    makeDeferrable(.full, &rules)
+    rules.table.uniqueKeys = [["id"]]
+    #expect(rules.refusals().isEmpty)
+  }
+
   @Test func generatedColumnsBefore18() {
     expect(.followUnsupported, "\"v\"", "from 18 on") {
       $0.table.columns[1].generated = .stored

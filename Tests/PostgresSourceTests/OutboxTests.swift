@@ -95,6 +95,23 @@ struct OutboxTests {
     expect(.followUnsupported, "inheritance") { $0.table.isPartitioned = false }
     expect(.replicaIdentity, "ADD PRIMARY KEY (\"id\");") { $0.table.uniqueKeys = [["v"]] }
     expect(.replicaIdentity, "ADD PRIMARY KEY") { $0.table.columns[0].isNotNull = false }
+    // Whenever a snapshot is taken, a key that is checked late has been.
+    var rules = Self.rules()
+    (rules.table.uniqueKeys, rules.table.deferrableKeys) = ([], [["id"]])
+    #expect(rules.refusals().isEmpty)
+  }
+
+  /// Its own number, or none, stands where that of the server's process should.
+  @Test func aPoolerIsNoticed() throws {
+    try Connection.checkProcess("4711", greeted: 4_711, "host=a")
+    for greeted: Int32 in [4_712, 0, -1] {
+      let error = try #require(throws: SourceError.self) {
+        try Connection.checkProcess("4711", greeted: greeted, "host=a")
+      }
+      #expect(error.code == .connectionFailed && error.message.contains("pooler") && error.message.contains("host=a"))
+    }
+    let options = try ConnectionOptions("host=a")
+    #expect(!options.refusesPoolers && options.refusingPoolers().setting("dbname", to: "b").refusesPoolers)
   }
 
   @Test func triggerArguments() {

@@ -107,6 +107,7 @@ struct ReplicationPhaseTests {
       ("42710", .makingSlot("s"), .slotExists), ("55006", .slot("s"), .slotInUse), ("55006", streaming, .slotInUse),
       ("55000", .slot("s"), .slotLost), ("55000", streaming, .slotLost), ("58P01", streaming, .slotLost),
       ("55000", .makingSlot("s"), .replicationUnavailable), ("53400", .makingSlot("s"), .replicationUnavailable),
+      ("55P03", .makingSlot("s"), .transactionsOpen), ("55P03", .question, .serverError),
       ("42501", .makingSlot("s"), .permissionDenied), ("57P01", streaming, .connectionLost),
       ("57P03", .question, .connectionLost), ("08006", streaming, .connectionLost),
       ("53300", .question, .tooManyConnections), ("XX000", streaming, .serverError),

@@ -2,11 +2,15 @@
 
 import contextlib
 import pathlib
+import re
 import selectors
 import socket
 import threading
 import time
 import urllib.parse
+
+# The process and its key, as each connection is told before it may ask anything.
+GREETING = re.compile(rb"(K\x00\x00\x00[\x0c-\xff])(.{4})(?=.{4,251}Z\x00\x00\x00\x05I)", re.DOTALL)
 
 
 class Proxy:
@@ -15,7 +19,7 @@ class Proxy:
     `mode` may be changed at any time: "pass"; "stall": nothing moves, nobody is told; "trickle": some bytes a second;
     "refuse": new connections are closed at once. `cut()` ends all connections; half of what was under way may have
     arrived. With a `forgery`, the engine gets a value that Postgres has not: a difference of which nobody can tell it
-    anything.
+    anything. With `pools`, it greets as a pooler does: with a number that is no process of the server's.
     """
 
     def __init__(self, url: str, directory: pathlib.Path) -> None:
@@ -32,7 +36,9 @@ class Proxy:
         self.mode = "pass"
         # What Postgres says, and what is told instead: as long, so that nothing else is amiss.
         self.forgery: tuple[bytes, bytes] | None = None
+        self.pools = False
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._silent: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._listener = socket.socket(socket.AF_UNIX)
@@ -61,6 +67,11 @@ class Proxy:
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
 
+    def silence(self) -> None:
+        """Nothing moves any more on the connections that there are, and nobody is told. New ones are as ever."""
+        with self._lock:
+            self._silent.update(client for client, _ in self._pairs)
+
     def _accept(self) -> None:
         while not self._ended.is_set():
             try:
@@ -87,10 +98,12 @@ class Proxy:
         selector.register(server, selectors.EVENT_READ, client)
         try:
             while not self._ended.is_set():
-                if self.mode == "stall":
+                ready = selector.select(timeout=0.05)
+                # Asked when something has come: it may have been told to stall while nothing did.
+                if self.mode == "stall" or client in self._silent:
                     time.sleep(0.05)
                     continue
-                for key, _ in selector.select(timeout=0.05):
+                for key, _ in ready:
                     source = key.fileobj
                     assert isinstance(source, socket.socket)
                     size = 1 if self.mode == "trickle" else 65_536
@@ -99,6 +112,8 @@ class Proxy:
                         return
                     if self.forgery is not None and source is server:
                         data = data.replace(*self.forgery)
+                    if self.pools and source is server:
+                        data = GREETING.sub(b"\\1\x7f\xff\xff\xff", data)
                     key.data.sendall(data)
                     if self.mode == "trickle":
                         time.sleep(0.01)

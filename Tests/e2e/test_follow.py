@@ -292,6 +292,74 @@ def test_a_changed_table_is_loaded_anew(database: str, tmp_path: pathlib.Path, o
             assert "loaded anew" in engine.log or "not in step any more" in engine.log
 
 
+def test_a_changed_type_and_no_change_after_it(database: str, tmp_path: pathlib.Path, outbox: bool) -> None:
+    """What was told of the table stands in the journal, and nothing else is told until somebody writes."""
+    with followed_table(database, tmp_path, COLUMNS, *OPTIONS, outbox=outbox) as followed:
+        fill(followed, 0, 300)
+        # Postgres refuses to change the type while a list of columns stands in the publication.
+        followed.publish_all_columns()
+        with followed.engine() as engine:
+            followed.wait_until_in_step(engine)
+            followed.execute("UPDATE {} SET tenant = 9 WHERE id = 1")
+            followed.wait_until_in_step(engine)
+            followed.execute("ALTER TABLE {} ALTER COLUMN tenant TYPE integer USING (tenant + 1)::integer")
+            until(lambda: f"noticed:\n{engine.log}", lambda: "not in step any more" in engine.log)
+            until(
+                lambda: f"in step again:\n{engine.log}",
+                lambda: followed.statistics(engine)["follow_state"] == "in step",
+            )
+            followed.check()
+            assert "could not catch up" not in engine.log
+            assert engine.log.count("read and proved equal") == 2, "one load at the start, and one more"
+            until("saved", lambda: not (tmp_path / "collections/docs/STALE").exists())
+            assert engine.end(by=signal.SIGTERM) == 0
+        # A start reads it once more.
+        with followed.engine() as engine:
+            followed.wait_until_in_step(engine)
+            followed.check()
+            fill(followed, 300, 10)
+            followed.execute("UPDATE {} SET tenant = 77 WHERE id < 5")
+            followed.wait_until_in_step(engine)
+            followed.check()
+            assert "read and proved equal" not in engine.log, "nothing is loaded again"
+
+
+def test_a_key_that_is_checked_late_is_refused(database: str, tmp_path: pathlib.Path) -> None:
+    """Where rows change places, two have one key between two changes, and the one would be lost."""
+    columns: LiteralString = "id bigint PRIMARY KEY DEFERRABLE, embedding vector(32)"
+    with followed_table(database, tmp_path, columns, prepares=False) as followed:
+        followed.execute("ALTER TABLE {} REPLICA IDENTITY FULL")
+        made = vectors(10, DIMENSION, 4)
+        with followed.connect() as connection:
+            for number, vector in enumerate(made):
+                connection.execute(
+                    sql.SQL("INSERT INTO {} VALUES (%s, %s)").format(sql.Identifier(followed.table)),
+                    (number, Vector(vector)),
+                )
+            refused = vizinho(
+                "prepare",
+                *("--postgres", database, "--table", followed.table, "--metric", "cosine", *followed.source, "--apply"),
+            )
+            assert refused.returncode != 0
+            for word in ("deferrable", "CREATE UNIQUE INDEX", "--outbox"):
+                assert word in refused.stderr, refused.stderr
+            connection.execute(
+                sql.SQL("CREATE PUBLICATION {} FOR TABLE {}").format(
+                    sql.Identifier(followed.slot), sql.Identifier(followed.table)
+                )
+            )
+            with followed.engine() as engine:
+                until(lambda: f"refused:\n{engine.log}", lambda: "is deferrable" in engine.log)
+                with engine.client() as client:
+                    assert not client.collections()
+                # What the refusal says to run is all it takes.
+                followed.execute("CREATE UNIQUE INDEX ON {} (id)")
+                followed.wait_until_in_step(engine)
+                followed.execute("UPDATE {} SET id = id + 100 WHERE id < 3")
+                followed.wait_until_in_step(engine)
+                followed.check()
+
+
 def test_a_slot_that_is_dropped_is_made_anew(database: str, tmp_path: pathlib.Path) -> None:
     with followed_table(database, tmp_path, COLUMNS, *OPTIONS) as followed:
         fill(followed, 0, 300)
@@ -396,7 +464,12 @@ def test_a_difference_is_found_named_and_mended(database: str, tmp_path: pathlib
             assert all(number in done.stdout for number in ("12", "13", "14")), done.stdout
             mended = followed.verify("--repair")
             assert "3" in mended.stdout
+            # No journal has what was mended, and the one that there is has what was not.
+            assert engine.end(by=signal.SIGKILL) == -signal.SIGKILL
+        with followed.engine() as engine:
+            followed.wait_until_in_step(engine)
             followed.check()
+            assert "read and proved equal" not in engine.log, "nothing is loaded again"
 
 
 def test_a_rebuild_beside_searches(database: str, tmp_path: pathlib.Path, outbox: bool) -> None:

@@ -1,15 +1,19 @@
 """Following by the outbox: what is its own, beside what the other tests ask of both ways."""
 
+import dataclasses
 import itertools
 import pathlib
+import tempfile
 import threading
 import time
 import urllib.parse
+from typing import LiteralString
 
 import psycopg
 from engine import Engine, vizinho
 from following import COLUMNS, OPTIONS, Followed, clean_up, fill, followed_table, unique_name, until, vectors
 from pgvector import Vector
+from proxy import Proxy
 from psycopg import sql
 
 DIMENSION = 32
@@ -285,3 +289,50 @@ def test_roles_that_may_do_little(database: str, tmp_path: pathlib.Path) -> None
                 for role in (reader, writer):
                     connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
                     connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+def test_keys_that_are_checked_late(database: str, tmp_path: pathlib.Path) -> None:
+    """Rows change places, and between two of the changes two have one key. (By a slot such a table is refused.)"""
+    columns: LiteralString = "id bigint PRIMARY KEY DEFERRABLE, n bigint, embedding vector(32)"
+    with followed_table(database, tmp_path, columns, *OPTIONS, outbox=True) as followed:
+        fill(followed, 0, 100)
+        followed.execute("ALTER TABLE {} REPLICA IDENTITY FULL")
+        with followed.engine() as engine:
+            followed.wait_until_in_step(engine)
+            followed.execute("UPDATE {} SET id = 3 - id WHERE id IN (1, 2)")
+            followed.wait_until_in_step(engine)
+            followed.check()
+            # A circle of three, statement by statement.
+            with followed.connect() as connection, connection.transaction():
+                connection.execute("SET CONSTRAINTS ALL DEFERRED")
+                for number in (14, 13, 12):
+                    connection.execute(
+                        sql.SQL("UPDATE {} SET id = %s WHERE n = %s AND id BETWEEN 12 AND 14").format(
+                            sql.Identifier(followed.table)
+                        ),
+                        (12 + (number - 11) % 3, number % 10),
+                    )
+            followed.wait_until_in_step(engine)
+            followed.check()
+            assert followed.statistics(engine)["rows"] == 100
+
+
+def test_a_pooler_is_refused(database: str, tmp_path: pathlib.Path) -> None:
+    """Locks and settings would stay with a process of the server that others use."""
+    with (
+        followed_table(database, tmp_path, COLUMNS, *OPTIONS, outbox=True) as followed,
+        tempfile.TemporaryDirectory() as sockets,
+        Proxy(database, pathlib.Path(sockets)) as proxy,
+        followed.connect() as connection,
+    ):
+        fill(followed, 0, 100)
+        proxy.pools = True
+        with dataclasses.replace(followed, url=proxy.url).engine() as engine:
+            until(lambda: f"refused:\n{engine.log}", lambda: "is reached through a pooler" in engine.log)
+            with engine.client() as client:
+                assert not client.collections()
+            readers = connection.execute("SELECT name FROM vizinho.reader WHERE name = %s", (followed.slot,)).fetchall()
+            assert readers == []
+            proxy.pools = False
+            followed.wait_until_in_step(engine)
+            followed.check()

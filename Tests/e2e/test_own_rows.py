@@ -302,3 +302,28 @@ def test_one_that_is_interrupted_leaves_what_is_served(database: str, tmp_path: 
             assert rebuild(followed, "--m", "10").returncode == 0
             assert followed.statistics(engine)["connectivity"] == 10
             followed.check()
+
+
+def test_one_for_which_the_journal_is_too_small_is_ended(database: str, tmp_path: pathlib.Path) -> None:
+    """The one that is served would not go on before its end, and it could not be proved."""
+    with followed_table(database, tmp_path, COLUMNS, *OPTIONS, *KEPT_EXACTLY) as followed:
+        fill(followed, 0, 10_000)
+        followed.serving = ("--journal-bytes-max", str(1 << 20))
+        with followed.engine() as engine:
+            followed.wait_until_in_step(engine)
+            process = begun(followed, *SLOW)
+            assert process.stderr is not None
+            # More than the journal may have.
+            followed.execute("UPDATE {} SET tenant = 3")
+            said = process.stderr.read()
+            process.stderr.close()
+            assert process.wait(timeout=60) == 1, said
+            assert "--journal-bytes-max" in said
+            followed.execute("UPDATE {} SET tenant = 4")
+            followed.wait_until_in_step(engine)
+            assert followed.statistics(engine)["connectivity"] == 8
+            followed.check()
+            # When less is written, there is room for it.
+            assert rebuild(followed, "--m", "10").returncode == 0
+            assert followed.statistics(engine)["connectivity"] == 10
+            followed.check()

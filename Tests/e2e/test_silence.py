@@ -5,6 +5,7 @@ import pathlib
 import tempfile
 import time
 
+import numpy as np
 from following import COLUMNS, OPTIONS, fill, followed_table, until
 from proxy import Proxy
 
@@ -31,3 +32,30 @@ def test_a_connection_on_which_nothing_comes_any_more(database: str, tmp_path: p
             followed.wait_until_in_step(engine)
             followed.check()
             assert followed.statistics(engine)["rows"] == 510
+
+
+def test_who_asks_where_postgres_stands_asks_on_another_connection(database: str, tmp_path: pathlib.Path) -> None:
+    """The one on which it was asked before is open, and nothing comes by it."""
+    with (
+        followed_table(database, tmp_path, COLUMNS, *OPTIONS) as followed,
+        tempfile.TemporaryDirectory() as sockets,
+        Proxy(database, pathlib.Path(sockets)) as proxy,
+    ):
+        fill(followed, 0, 500)
+        through = dataclasses.replace(followed, url=proxy.url, serving=("--silence-seconds", "3"))
+        with through.engine() as engine, engine.client() as client:
+            followed.wait_until_in_step(engine)
+            question = np.ones(32, np.float32)
+            assert len(client.search("docs", question, k=3, strong=True, wait=30)) == 3
+            proxy.silence()
+            # Postgres has not noticed, and nobody is to wait until it does: another reads from the slot then.
+            with followed.connect() as connection:
+                connection.execute(
+                    "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
+                    " WHERE slot_name = %s AND active_pid IS NOT NULL",
+                    (followed.slot,),
+                )
+            assert len(client.search("docs", question, k=3, strong=True, wait=30)) == 3
+            fill(followed, 500, 10)
+            followed.wait_until_in_step(engine)
+            followed.check()

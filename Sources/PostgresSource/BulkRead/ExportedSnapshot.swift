@@ -6,8 +6,10 @@
 // snapshot importable.
 //
 // Or, where the table is followed, a temporary replication slot exports the snapshot and says its exact place in the log.
+// Postgres makes a slot when the transactions that write have ended, and one of those may wait for our locks. So they are
+// waited for before anything is locked, and not for long afterwards.
 //
-// May use: Connection, ReplicationConnection, Preflight.
+// May use: Connection, ReplicationConnection, Preflight, OpenTransactions.
 
 #if canImport(Glibc)
   internal import Glibc
@@ -88,18 +90,28 @@ struct ExportedSnapshot {
   /// Locks, and makes a temporary slot whose snapshot shows exactly the transactions that commit before its ``lsn``.
   ///
   /// Waits until every transaction has ended that was writing when it began: a slot is not made before.
+  ///
+  /// - patienceSeconds: how long they may take before anything is locked, and those that have begun by then afterwards.
+  /// - Throws: ``SourceError`` with `transactionsOpen` when they take longer. Nothing is locked any more then.
   static func take(
-    _ options: ConnectionOptions, _ source: RowSource, slot: String, stop: StopFlag
+    _ options: ConnectionOptions, _ source: RowSource, slot: String, stop: StopFlag, patienceSeconds: Double
   ) throws(SourceError) -> ExportedSnapshot {
-    let lock = try Connection(options, stop: stop)
     let looker = try Connection(options, stop: stop)
     var description = try Preflight(looker, source).run()
     let source = source.with(dimension: description.dimension)
+    try OpenTransactions.waitForEnd(on: looker, patienceSeconds: patienceSeconds)
+    let lock = try Connection(options, stop: stop)
     try lock.query("BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY")
     for _ in 0..<10 {
       try lockTables(source, description, lock)
       let holder = try ReplicationConnection(options, stop: stop)
-      let created = try holder.createSlot(slot, temporary: true, exportsSnapshot: true)
+      let created: CreatedSlot
+      do throws(SourceError) {
+        created = try holder.createSlot(
+          slot, temporary: true, exportsSnapshot: true, patienceSeconds: patienceSeconds)
+      } catch {
+        throw OpenTransactions.named(error, on: looker)
+      }
       guard let name = created.snapshot else {
         throw SourceError(
           .snapshotLost, "Postgres made the slot \(slot) and exported no snapshot. Start the read again.")

@@ -27,7 +27,7 @@ package final class Connection {
   ///
   /// Blocks for as long as the connect timeout lets libpq try each host.
   /// - patienceSeconds: how long the server may take to answer a statement before it counts as gone; nil: any time.
-  /// - Throws: ``SourceError`` with `connectionFailed`, `serverTooOld` or `cancelled`.
+  /// - Throws: ``SourceError`` with `connectionFailed` (of a pooler too, where the options refuse it), `serverTooOld` or `cancelled`.
   package init(
     _ options: ConnectionOptions, stop: StopFlag, lockTimeoutSeconds: Int = 30, patienceSeconds: Double? = nil
   ) throws(SourceError) {
@@ -48,6 +48,11 @@ package final class Connection {
     }
     // By default libpq prints notices to standard error.
     PQsetNoticeProcessor(handle, { _, _ in }, nil)
+    // Before any setting is made, which would stay with a process that others use.
+    if options.refusesPoolers {
+      let process = try query("SELECT pg_catalog.pg_backend_pid()").first?.text(0) ?? ""
+      try Self.checkProcess(process, greeted: PQbackendPID(handle), server)
+    }
     try prepareSession(lockTimeoutSeconds: lockTimeoutSeconds)
   }
 
@@ -85,6 +90,18 @@ package final class Connection {
     guard version >= 150_000 else {
       throw SourceError(
         .serverTooOld, "The server (\(server)) is PostgreSQL \(version / 10_000); version 15 or later is needed.")
+    }
+  }
+
+  /// A pooler greets with a number of its own.
+  /// - process: the one that answers. - greeted: the one that was named when the connection was made.
+  static func checkProcess(_ process: String, greeted: Int32, _ server: String) throws(SourceError) {
+    guard process == String(greeted) else {
+      throw SourceError(
+        .connectionFailed,
+        "Postgres (\(server)) is reached through a pooler: the server's process is \(process), and the connection was "
+          + "greeted as \(greeted). What an outbox needs, its lock and that a commit is waited for, is a session's, and "
+          + "would stay with a process that others use. Connect to Postgres itself.")
     }
   }
 

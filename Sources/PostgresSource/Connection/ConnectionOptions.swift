@@ -15,6 +15,8 @@ public struct ConnectionOptions: Sendable {
   let connectTimeoutSeconds: Int
   /// What wins over the connection string, in libpq's words.
   private(set) var overrides: [(keyword: String, value: String)] = []
+  /// Whether no connection may go through a pooler: ``refusingPoolers()``.
+  private(set) var refusesPoolers = false
   private var publicValues: [String: String] = [:]
 
   /// - Throws: ``SourceError`` with `invalidConnectionString`. The message does not repeat the string.
@@ -56,6 +58,14 @@ public struct ConnectionOptions: Sendable {
     var copy = self
     copy.overrides.append((keyword, value))
     if Self.publicKeywords.contains(keyword) { copy.publicValues[keyword] = value }
+    return copy
+  }
+
+  /// The same server, for whoever needs a session of the server's own: a pooler may give each transaction to another process, with which
+  /// locks and settings of the session then stay. A pooler that greets with the process's own number is not noticed.
+  package func refusingPoolers() -> ConnectionOptions {
+    var copy = self
+    copy.refusesPoolers = true
     return copy
   }
 

@@ -86,7 +86,9 @@ struct OutboxRules {
     }
     let wanted = Set(keys)
     let nullable = table.columns.filter { wanted.contains($0.name) && !$0.isNotNull }.map(\.name)
-    if !nullable.isEmpty || !table.uniqueKeys.contains(where: { wanted.isSuperset(of: $0) }) {
+    // Rows are read as a snapshot has them, in which no two have the same key, also where it is checked only at a transaction's end.
+    let unique = table.uniqueKeys + table.deferrableKeys
+    if !nullable.isEmpty || !unique.contains(where: { wanted.isSuperset(of: $0) }) {
       refuse(
         .replicaIdentity,
         "Nothing keeps two rows of \(table.sqlName) from having the same key (\(SQLText.identifiers(keys))), or one from "

@@ -79,8 +79,10 @@ struct FollowedTableFacts: Hashable {
   var partitionRoot: String?
   var columns: [Column]
   var primaryKey: [String]
-  /// The columns of each unique index over all rows.
+  /// The columns of each unique index over all rows that is checked with every row.
   var uniqueKeys: [[String]]
+  /// The same of those that are deferrable: rows may have one key until the end of a statement, or of a transaction.
+  var deferrableKeys: [[String]] = []
   /// The table first.
   var members: [Member]
 
@@ -261,11 +263,13 @@ extension FollowCatalog {
         typeModifier: Int32(row.text(3)) ?? -1, typeName: row.text(4), isNotNull: row.text(5) == "t",
         generated: row.text(6) == "s" ? .stored : row.text(6) == "v" ? .virtual : .no, number: Int(row.text(7)) ?? 0)
     }
+    let keys = try uniqueKeys(of: relation.oid)
     return FollowedTableFacts(
       oid: relation.oid, schema: relation.schema, name: relation.name, isPartitioned: relation.kind == "p",
       partitionRoot: root, columns: columns,
       primaryKey: try Catalog(connection: connection).primaryKey(relation.oid),
-      uniqueKeys: try uniqueKeys(of: relation.oid), members: try members(of: relation.oid))
+      uniqueKeys: keys.filter { $0.isImmediate }.map(\.columns),
+      deferrableKeys: keys.filter { !$0.isImmediate }.map(\.columns), members: try members(of: relation.oid))
   }
 
   /// The table and its partitions or children; the table first.
@@ -300,21 +304,24 @@ extension FollowCatalog {
     }
   }
 
-  private func uniqueKeys(of table: UInt32) throws(SourceError) -> [[String]] {
+  /// The columns of each unique index over all rows, and whether it is checked with every row.
+  private func uniqueKeys(of table: UInt32) throws(SourceError) -> [(columns: [String], isImmediate: Bool)] {
     let rows = try connection.query(
       """
-      SELECT i.indexrelid, a.attname
+      SELECT i.indexrelid, a.attname, i.indimmediate
         FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (attnum, place)
         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
        WHERE i.indrelid = $1::oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
          AND k.place <= i.indnkeyatts
        ORDER BY i.indexrelid, k.place
       """, [String(table)])
-    var keys: [(index: String, columns: [String])] = []
+    var keys: [(columns: [String], isImmediate: Bool)] = []
+    var index = ""
     for row in rows {
-      if keys.last?.index != row.text(0) { keys.append((row.text(0), [])) }
+      if index != row.text(0) { keys.append((columns: [], isImmediate: row.text(2) == "t")) }
+      index = row.text(0)
       keys[keys.count - 1].columns.append(row.text(1))
     }
-    return keys.map(\.columns)
+    return keys
   }
 }

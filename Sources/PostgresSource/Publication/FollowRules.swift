@@ -235,7 +235,7 @@ extension FollowRules {
       return [
         SourceError(
           .replicaIdentity,
-          "The changes of \(member.sqlName) name a row by \(Self.words(for: member)), and not by the key "
+          "The changes of \(member.sqlName) name a row by \(words(for: member)), and not by the key "
             + "(\(SQLText.identifiers(keys))). \(identityAdvice(member))")
       ]
     }
@@ -243,6 +243,17 @@ extension FollowRules {
     guard hasFullIdentity else { return [] }
     let nullable = table.columns.filter { wanted.contains($0.name) && !$0.isNotNull }.map(\.name)
     guard nullable.isEmpty, table.uniqueKeys.contains(where: { wanted.isSuperset(of: $0) }) else {
+      if nullable.isEmpty, table.deferrableKeys.contains(where: { wanted.isSuperset(of: $0) }) {
+        let key = "(\(SQLText.identifiers(keys)))"
+        return [
+          SourceError(
+            .replicaIdentity,
+            "The key \(key) of \(table.sqlName) is deferrable: two rows may have the same one until the end of a "
+              + "statement or of a transaction, and changes, which come row by row, would put the one in the other's "
+              + "place. Run: CREATE UNIQUE INDEX \(Self.indexName(table.name)) ON \(table.sqlName) \(key);"
+              + Self.checkedAtOnce)
+        ]
+      }
       return [
         SourceError(
           .replicaIdentity,
@@ -253,10 +264,23 @@ extension FollowRules {
     return []
   }
 
-  private static func words(for member: FollowedTableFacts.Member) -> String {
+  /// Whether the primary key is checked only at the end of a statement, or later.
+  private var hasDeferrablePrimaryKey: Bool {
+    let columns = Set(table.primaryKey)
+    return !columns.isEmpty && table.deferrableKeys.contains { Set($0) == columns }
+  }
+
+  /// What another index brings with it where a key is deferrable, and what does without.
+  private static let checkedAtOnce =
+    " With that index keys are checked with every row, so a statement fails that gives a row the key of another before "
+    + "that one has a new one. By an outbox (`vizinho serve --outbox`) the table can be followed as it is."
+
+  private func words(for member: FollowedTableFacts.Member) -> String {
     switch member.identity {
     case .nothing: "nothing"
     case .full: "all of its columns"
+    case .primaryKey where member.identityColumns.isEmpty && hasDeferrablePrimaryKey:
+      "nothing, for its primary key (\(SQLText.identifiers(table.primaryKey))) is deferrable"
     case .primaryKey where member.identityColumns.isEmpty: "nothing, for it has no primary key that is checked at once"
     case .primaryKey: "its primary key (\(SQLText.identifiers(member.identityColumns)))"
     case .index where member.identityColumns.isEmpty: "nothing, for the index that it had for that is gone"
@@ -265,17 +289,25 @@ extension FollowRules {
   }
 
   private func identityAdvice(_ member: FollowedTableFacts.Member) -> String {
-    if Set(table.primaryKey) == Set(keys), member.identity != .primaryKey {
+    let isDeferrable = hasDeferrablePrimaryKey && Set(table.primaryKey) == Set(keys)
+    if Set(table.primaryKey) == Set(keys), member.identity != .primaryKey, !isDeferrable {
       return "Run: ALTER TABLE \(member.sqlName) REPLICA IDENTITY DEFAULT;"
     }
     let own =
       table.primaryKey.isEmpty || Set(table.primaryKey) == Set(keys)
       ? ""
       : "Leave --id-columns out, so that the primary key (\(SQLText.identifiers(table.primaryKey))) is the key; or "
-    let index = SQLText.identifier("vizinho_\(member.name)".utf8.count <= 63 ? "vizinho_\(member.name)" : "vizinho_key")
-    return own + (own.isEmpty ? "Run: " : "run: ")
+    let index = Self.indexName(member.name)
+    let advice =
+      own + (own.isEmpty ? "Run: " : "run: ")
       + "CREATE UNIQUE INDEX \(index) ON \(member.sqlName) (\(SQLText.identifiers(keys))); ALTER TABLE "
       + "\(member.sqlName) REPLICA IDENTITY USING INDEX \(index); (the columns must be NOT NULL)."
+    return isDeferrable ? advice + Self.checkedAtOnce : advice
+  }
+
+  /// Quoted, for an index of ours on a table.
+  private static func indexName(_ table: String) -> String {
+    SQLText.identifier("vizinho_\(table)".utf8.count <= 63 ? "vizinho_\(table)" : "vizinho_key")
   }
 }
 

@@ -92,6 +92,30 @@ package struct ServerPosition: Hashable, Sendable {
   }
 }
 
+/// Up to where a server has its log for good, whatever of it a slot has sent.
+package struct LogEnd: Hashable, Sendable {
+  package var lsn: LSN
+  /// nil: the server is a standby, which does not tell.
+  package var timeline: UInt32?
+
+  /// In one question, for it is asked all the time. Of a standby: how much of its primary's log it has.
+  /// - Throws: ``SourceError``.
+  package static func read(on connection: Connection) throws(SourceError) -> LogEnd {
+    let row =
+      try connection.query(
+        """
+        SELECT CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+                    ELSE pg_current_wal_flush_lsn() END,
+               CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_flush_lsn()) END
+        """
+      ).first ?? []
+    guard let lsn = LSN(row.text(0)) else {
+      throw SourceError(.serverError, "Postgres did not say where its log ends.")
+    }
+    return LogEnd(lsn: lsn, timeline: UInt32(row.text(1).prefix(8), radix: 16))
+  }
+}
+
 /// Which files a table and its partitions lie in.
 package enum TableFiles {
   /// A text that changes when one of them is rewritten.

@@ -135,10 +135,18 @@ extension ReplicationConnection {
   /// name before making it again.
   /// - temporary: the slot goes with the connection.
   /// - exportsSnapshot: the snapshot lives until the next command on this connection.
-  /// - Throws: ``SourceError`` with `slotExists`, `replicationUnavailable`, `permissionDenied`, `connectionLost`, `cancelled`.
+  /// - patienceSeconds: how long each of those transactions may take to end, and all of them twice that; nil: any time. When they take
+  ///   longer, the connection is of no more use.
+  /// - Throws: ``SourceError`` with `slotExists`, `replicationUnavailable`, `permissionDenied`, `transactionsOpen`, `connectionLost`,
+  ///   `cancelled`.
   package func createSlot(
-    _ name: String, temporary: Bool = false, exportsSnapshot: Bool = true
+    _ name: String, temporary: Bool = false, exportsSnapshot: Bool = true, patienceSeconds: Double? = nil
   ) throws(SourceError) -> CreatedSlot {
+    if let patienceSeconds {
+      // The server itself must give up, for while it waits it does not notice that a client has gone: slots and senders would pile up.
+      let milliseconds = Int(max(patienceSeconds * 1_000, 1))
+      try command("SELECT pg_catalog.set_config('lock_timeout', '\(milliseconds)ms', false)")
+    }
     var failover = false
     if !temporary, serverVersion >= 170_000 {
       failover = try !isInRecovery()
@@ -146,7 +154,8 @@ extension ReplicationConnection {
     let row =
       try command(
         try ReplicationCommand.createSlot(
-          name, temporary: temporary, exportsSnapshot: exportsSnapshot, failover: failover), of: .makingSlot(name)
+          name, temporary: temporary, exportsSnapshot: exportsSnapshot, failover: failover), of: .makingSlot(name),
+        within: patienceSeconds.map { 2 * $0 }
       ).first ?? []
     guard let position = LSN(row.text(1)) else {
       throw SourceError(.malformedData, "The server (\(server)) does not say where the new slot begins.")
@@ -172,13 +181,17 @@ extension ReplicationConnection {
   }
 
   /// Runs one command, or one SQL statement; all values come as text.
+  /// - seconds: how long the server may take to answer; nil: as is usual for the phase.
   @discardableResult
-  func command(_ text: String, of phase: ReplicationPhase = .question) throws(SourceError) -> [[String?]] {
+  func command(
+    _ text: String, of phase: ReplicationPhase = .question, within seconds: Double? = nil
+  ) throws(SourceError) -> [[String?]] {
     guard PQsendQuery(handle, text) == 1 else { throw lost() }
     var rows: [[String?]] = []
     var failure: SourceError?
     // A slot is made when running transactions have ended, which may take any time.
-    while let result = try nextResult(within: phase == .question ? Self.patienceSeconds : nil) {
+    let patience = seconds ?? (phase == .question ? Self.patienceSeconds : nil)
+    while let result = try nextResult(within: patience, of: phase) {
       defer { PQclear(result) }
       switch PQresultStatus(result) {
       case PGRES_TUPLES_OK:
@@ -199,10 +212,18 @@ extension ReplicationConnection {
 
   /// The next result of the running command, or nil after its last. The caller clears it.
   /// - seconds: how long the server may take for it; nil: as long as the connection is there.
-  func nextResult(within seconds: Double? = nil) throws(SourceError) -> OpaquePointer? {
+  func nextResult(
+    within seconds: Double? = nil, of phase: ReplicationPhase = .question
+  ) throws(SourceError) -> OpaquePointer? {
     let start = monotonicSeconds()
     while PQisBusy(handle) == 1 {
       if let seconds, monotonicSeconds() - start > seconds {
+        if case .makingSlot(let name) = phase {
+          throw SourceError(
+            .transactionsOpen,
+            "Postgres (\(server)) has not made the slot \(name) for \(Int(seconds)) s. \(SourceError.transactionsOpenAdvice)"
+          )
+        }
         throw SourceError(
           .connectionLost,
           "Postgres (\(server)) has not answered for \(Int(seconds)) s on a replication connection. Connect again: the slot keeps what "

@@ -24,6 +24,7 @@ extension SourceError {
       case ("42704", .slot(let name)): (.slotMissing, Self.advice(forSlotGone: name))
       case ("42704", .streaming(_, let publication)):
         (.publicationMissing, Self.advice(forMissingPublication: publication))
+      case ("55P03", .makingSlot): (.transactionsOpen, Self.transactionsOpenAdvice)
       case ("55006", _):
         (
           .slotInUse,
@@ -64,6 +65,10 @@ extension SourceError {
   private static func advice(forSlotGone name: String) -> String {
     "The changes since are lost to a reader of the slot \(name): load everything again, with a new slot."
   }
+
+  static let transactionsOpenAdvice =
+    "A slot is made when all transactions have ended that were writing before: see backend_xid in pg_stat_activity, and "
+    + "pg_prepared_xacts."
 
   package static func advice(forMissingPublication name: String) -> String {
     "There is no publication \(SQLText.identifier(name)) at this position of the log, so its changes are not sent: "

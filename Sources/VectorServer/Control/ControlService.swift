@@ -25,7 +25,9 @@ public final class ControlService: Service, Sendable {
 
   public func run() async throws {
     let accepting = WorkerThread("vizinho-control") { [self] in
-      while let client = socket.accept() {
+      while let client = socket.accept({ [logger] reason in
+        logger.error("no command can be taken, which is tried again: \(reason)")
+      }) {
         open.withLock { $0[ObjectIdentifier(client)] = client }
         _ = WorkerThread("vizinho-command") { [self] in
           serve(client)
@@ -69,7 +71,13 @@ public final class ControlService: Service, Sendable {
     switch request.command {
     case .status: return follow.status()
     case .verify:
-      let proof = try follow.verify(request.collection, repairs: request.repairs ?? false, progress: progress)
+      let proof = try follow.verify(
+        request.collection, repairs: request.repairs ?? false, isCancelled: { client.hasHungUp }, progress: progress)
+      if let unsaved = proof.unsaved {
+        return ControlReply(
+          .failed, "\(proof.text). That is not on disk, which is tried again every minute: \(unsaved)",
+          values: proof.values)
+      }
       return ControlReply(.done, proof.text, values: proof.values)
     case .rebuild:
       return try follow.rebuild(

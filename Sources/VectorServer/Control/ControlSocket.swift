@@ -3,6 +3,7 @@
 // May use: Glibc's sockets.
 
 import Foundation
+import Synchronization
 
 #if canImport(Glibc)
   import Glibc
@@ -13,6 +14,7 @@ import Foundation
 /// A connected or listening Unix socket.
 final class ControlSocket: Sendable {
   let descriptor: Int32
+  private let hasEnded = Atomic(false)
 
   private init(_ descriptor: Int32) { self.descriptor = descriptor }
 
@@ -53,6 +55,14 @@ final class ControlSocket: Sendable {
     ServerError(.cannotListen, "the control socket: \(call): \(String(cString: strerror(errno)))")
   }
 
+  /// What is told where a server is there and does not answer.
+  static func noReply(_ seconds: Double) -> ServerError {
+    ServerError(
+      .noReply,
+      "the server that has the data directory has not answered for \(Int(seconds)) s: it may have no file descriptor left, or be stopped. "
+        + "See its log")
+  }
+
   /// Listens. What is left of a server that was killed is removed: the data directory's lock says that there is no other.
   static func listen(at path: String) throws -> ControlSocket {
     let socket = try open()
@@ -64,27 +74,63 @@ final class ControlSocket: Sendable {
     return socket
   }
 
+  private static let connectSecondsMax = 30
+
   /// - Returns: nil where nobody listens.
   static func connect(to path: String) throws -> ControlSocket? {
     let socket = try open()
+    // On Linux this bounds connecting, too: a server that accepts nobody has room for some who wait.
+    var timeout = timeval(tv_sec: connectSecondsMax, tv_usec: 0)
+    setsockopt(socket.descriptor, SOL_SOCKET, SO_SNDTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
     guard try withAddress(path, { Glibc.connect(socket.descriptor, $0, $1) }) == 0 else {
       if errno == ENOENT || errno == ECONNREFUSED { return nil }
+      if errno == EAGAIN { throw noReply(Double(connectSecondsMax)) }
       throw failure("connect")
     }
     return socket
   }
 
   /// The next connection; nil after ``end()``.
-  func accept() -> ControlSocket? {
+  ///
+  /// While there is no file descriptor for one, or no memory, those who connect wait.
+  /// - told: why, once.
+  func accept(_ told: (String) -> Void) -> ControlSocket? {
+    var isTold = false
     while true {
-      let descriptor = Glibc.accept(descriptor, nil, nil)
-      if descriptor >= 0 { return ControlSocket(descriptor) }
-      if errno != EINTR, errno != ECONNABORTED { return nil }
+      let accepted = Glibc.accept(descriptor, nil, nil)
+      let reason = errno
+      if accepted >= 0 { return ControlSocket(accepted) }
+      // Without a descriptor to give, the system does not say that this one was shut down.
+      if hasEnded.load(ordering: .acquiring) { return nil }
+      switch reason {
+      case EINTR, ECONNABORTED: break
+      case EBADF, EINVAL, ENOTSOCK, EOPNOTSUPP: return nil
+      default:
+        if !isTold { told(String(cString: strerror(reason))) }
+        isTold = true
+        usleep(50_000)
+      }
     }
   }
 
-  /// Wakes whoever waits in ``accept()`` or ``readLine()``, for good.
-  func end() { shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RDWR)) }
+  /// Wakes whoever waits in ``accept(_:)`` or ``readLine()``, for good.
+  func end() {
+    // Pairs with the load in `accept`, which comes after the call that this one wakes.
+    hasEnded.store(true, ordering: .releasing)
+    shutdown(descriptor, Int32(truncatingIfNeeded: SHUT_RDWR))
+  }
+
+  /// Waits until the other end has said something, or has gone.
+  /// - Returns: false when the time has passed without.
+  func isReadable(within seconds: Double) -> Bool {
+    let deadline = ContinuousClock.now + .seconds(seconds)
+    while true {
+      let left = max((deadline - ContinuousClock.now) / .milliseconds(1), 0)
+      var poller = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+      if poll(&poller, 1, Int32(left)) > 0 { return true }
+      if left <= 0 { return false }
+    }
+  }
 
   /// Whether the other end has gone.
   var hasHungUp: Bool {

@@ -3,6 +3,8 @@
 //     LOCK                       held by the process that owns the directory
 //     collections/NAME/          the snapshots of one collection (VectorSnapshot/SnapshotDirectory.swift), and a mark where
 //                                those are not to be gone on from (VectorSnapshot/StaleMark.swift)
+//     journal/                   the changes that came from Postgres (VectorSnapshot/Journal, Follow/StreamLog.swift)
+//     control.sock               where an operator's commands come in while the directory is followed (Control/ControlSocket.swift)
 //
 // May use: VectorSnapshot; Foundation, for the clock and the listing of a folder.
 

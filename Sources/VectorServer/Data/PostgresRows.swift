@@ -20,6 +20,7 @@ final class PostgresRows: RebuildRows {
   private let plan: RebuildPlan
   /// nil: they are read once.
   private let following: Following?
+  private let slotPatienceSeconds: Double
   private let reader: BulkReader
   /// Ends the comparison, as the reader's own ends the reading.
   private let stop = StopFlag()
@@ -28,10 +29,14 @@ final class PostgresRows: RebuildRows {
 
   /// - following: for rows whose changes are to be followed: they are then of a known place, have stamps, and are compared with the table before
   ///   the snapshot that they were read of is let go.
+  /// - slotPatienceSeconds: how long transactions that write may keep the slot from being made.
   /// - Throws: ``SourceError`` (`invalidArgument`).
-  init(_ plan: RebuildPlan, followedBy following: Following?) throws(SourceError) {
+  init(
+    _ plan: RebuildPlan, followedBy following: Following?, slotPatienceSeconds: Double = 20
+  ) throws(SourceError) {
     self.plan = plan
     self.following = following
+    self.slotPatienceSeconds = slotPatienceSeconds
     var patience = 10.0
     // Nobody asks for its place in the log.
     if case .outbox = following { patience = 0 }
@@ -68,7 +73,8 @@ final class PostgresRows: RebuildRows {
     var slot: String?
     if case .slot(let name) = following { slot = name }
     let summary = try reader.read(
-      underSlot: slot, { [self] batch in try stage(batch, description, index, proof) },
+      underSlot: slot, slotPatienceSeconds: slotPatienceSeconds,
+      { [self] batch in try stage(batch, description, index, proof) },
       check: { [self] snapshot in
         if following != nil { try compare(proof.withLock { $0 }, with: description, under: snapshot) }
       })

@@ -43,7 +43,10 @@ extension CollectionFollower {
   func save() throws {
     try turn.mutex.withLock { _ in
       guard fault == nil, !turn.isOver.load(ordering: .acquiring) else { throw gone }
+      let before = state.withLock { $0.snapshots }
       try write()
+      // It may have come to its end in the middle of a transaction.
+      guard state.withLock({ $0.snapshots }) > before else { throw gone }
     }
   }
 

@@ -61,12 +61,15 @@ final class CollectionFollower: Sendable {
     /// Bytes of changes applied, and how many of them are in the newest snapshot.
     var appliedBytes = 0
     var savedBytes = 0
+    /// How many of the journal's are applied.
     var transactions: UInt64
     var ledger: ProofLedger
     /// The journal's position that is in the newest snapshot.
     var saved: JournalPosition
     /// Snapshots written.
     var snapshots = 0
+    /// Rows that were mended outside of any transaction. They stand in no journal.
+    var mendedRows: UInt64 = 0
     /// When the next is to be tried, where the last could not be written.
     var saveAgainAt: ContinuousClock.Instant?
     /// Whether one is wanted, so that the journal can let go of what it has.
@@ -212,7 +215,7 @@ final class CollectionFollower: Sendable {
       guard var state = collection.followState else { return }
       let applied = collection.position.appliedLSN
       state.lastCommitTime = commitTime
-      state.lagBytes = mark.walEnd.rawValue > applied ? mark.walEnd.rawValue - applied : 0
+      state.lagBytes = mark.unapplied(from: applied)
       if state.phase != .stalled, state.phase != .stale, mark.lsn.rawValue > applied {
         if state.phase == .inStep { state.phase = .catchingUp }
         state.behindSince = state.behindSince ?? .now
@@ -230,9 +233,10 @@ final class CollectionFollower: Sendable {
       let applied = collection.position.appliedLSN
       let (transactions, fault) = state.withLock { ($0.transactions, $0.fault) }
       let previous = collection.followState
-      let isBehind = mark.lsn.rawValue > applied
+      let lag = mark.unapplied(from: applied)
+      let isBehind = mark.lsn.rawValue > applied || lag > configuration.lagBytesReady
       var next = FollowState(
-        phase, reason: reason, lagBytes: mark.walEnd.rawValue > applied ? mark.walEnd.rawValue - applied : 0,
+        phase, reason: reason, lagBytes: lag,
         lagTransactions: mark.transactions > transactions ? mark.transactions - transactions : 0,
         behindSince: isBehind || phase != .inStep ? previous?.behindSince ?? .now : nil,
         lastCommitTime: previous?.lastCommitTime)
@@ -242,6 +246,8 @@ final class CollectionFollower: Sendable {
       if next.phase == .inStep, let outage = outage.withLock({ $0 }) {
         (next.phase, next.reason) = (.stalled, outage)
       }
+      // Or what is there for it has not come yet.
+      if next.phase == .inStep, isBehind { next.phase = .catchingUp }
       collection.followState = next
     }
   }

@@ -43,6 +43,7 @@ final class CollectionLoad: Sendable {
   /// Raised by ``cancel()``.
   let stop = StopFlag()
   private let rebuild = Mutex<Rebuild?>(nil)
+  private let cancellation = Mutex<ServerError?>(nil)
 
   /// - served: the collection whose own rows are to be taken; nil: Postgres's are.
   init(
@@ -58,7 +59,14 @@ final class CollectionLoad: Sendable {
 
   var progress: RebuildProgress? { rebuild.withLock { $0 }?.progress }
 
-  func cancel() {
+  /// Why it was cancelled, where somebody has said so.
+  var cancellationReason: ServerError? { cancellation.withLock { $0 } }
+
+  /// - reason: what whoever waits for it is told, where it is not they who cancel it. The first counts.
+  func cancel(because reason: ServerError? = nil) {
+    cancellation.withLock { known in
+      if known == nil, !stop.isRaised { known = reason }
+    }
     stop.raise()
     rebuild.withLock { $0 }?.cancel()
   }
@@ -106,7 +114,8 @@ final class CollectionLoad: Sendable {
       return try PostgresRows(
         plan,
         followedBy: configuration.followsOutbox
-          ? .outbox(reader: configuration.slot) : .slot(TemporarySlot.name(configuration.slot, "load")))
+          ? .outbox(reader: configuration.slot) : .slot(TemporarySlot.name(configuration.slot, "load")),
+        slotPatienceSeconds: configuration.slotPatience / .seconds(1))
     }
     let follower = served.follower
     guard follower.followed.fingerprint == found.fingerprint else {

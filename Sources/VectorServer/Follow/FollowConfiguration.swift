@@ -32,14 +32,29 @@ public struct FollowConfiguration: Sendable {
   public var saveRetryInterval = Duration.seconds(60)
   /// The journal grows to this at most; then no more is read from Postgres, whose log waits.
   public var journalBytesMax = 8 << 30
-  /// A server one of whose collections has more bytes of the log than this unapplied is not ready.
+  /// A server one of whose collections has more bytes of the log than this unapplied is not ready. By an outbox, places are ids of
+  /// transactions, and so is what is between them.
   public var lagBytesReady: UInt64 = 16 << 20
+  /// What that is by an outbox, where nobody says: as many as it has lines at once.
+  public static let lagReadyByOutbox: UInt64 = 10_000
   /// How often the table's definition, the publication and the slot are looked at.
   public var watchInterval = Duration.seconds(10)
+  /// How long transactions that write may keep a temporary slot from being made. A load may hold a lock on its table for as long, behind which an
+  /// ALTER TABLE waits, and everybody else behind that.
+  public var slotPatience = Duration.seconds(20)
   /// How often each collection is compared with Postgres, row by row; nil = only when asked.
   public var proofInterval: Duration?
 
   public init(connection: ConnectionOptions) { self.connection = connection }
+
+  /// The same, with connections fit for the way by which changes come: an outbox's lock is a session's, and so is that a commit is waited
+  /// for.
+  func refusingUnfitConnections() -> FollowConfiguration {
+    guard followsOutbox else { return self }
+    var copy = self
+    copy.connection = connection.refusingPoolers()
+    return copy
+  }
 }
 
 /// The number of threads that a machine suggests.

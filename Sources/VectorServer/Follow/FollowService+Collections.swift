@@ -51,7 +51,7 @@ extension FollowService {
         collection: collection, definition: definition, source: loaded.source, followed: found,
         files: loaded.followed?.files ?? "", ledger: ProofLedger(buckets: buckets, at: position), mark: mark), claim)
     // Rewritten while nobody looked: the files are others, and the rows may be.
-    if loaded.followed?.files != found.files { prove(definition.name, files: found.files) }
+    if loaded.followed?.files != found.files { wantProof(of: definition.name, files: found.files) }
   }
 
   /// What is on disk cannot go on: it is served, flagged, until another is loaded.
@@ -93,7 +93,6 @@ extension FollowService {
     _ definition: CollectionDefinition, _ claim: Claim, from origin: RebuildOrigin = .postgres,
     progress: (String) -> Void = { _ in }
   ) throws -> String? {
-    let started = ContinuousClock.now
     // The stream makes the slot. A load before that would have a place in the log from which nobody keeps what comes.
     try waitForStream(claim)
     let load = CollectionLoad(
@@ -111,6 +110,20 @@ extension FollowService {
       withState { ($0.load, $0.loadMark) = (nil, nil) }
       collectJournal()
     }
+    do {
+      return try carryOut(load, claim, from: mark, progress)
+    } catch {
+      // What it met when it was cancelled is not why.
+      if let reason = load.cancellationReason { throw reason }
+      throw error
+    }
+  }
+
+  private func carryOut(
+    _ load: CollectionLoad, _ claim: Claim, from mark: StreamLog.Mark, _ progress: (String) -> Void
+  ) throws -> String? {
+    let started = ContinuousClock.now
+    let definition = load.definition
     let loaded = try load.run(from: mark) { needed in
       logger.info("loading", metadata: ["collection": "\(definition.name)", "memory": "\(needed.text)"])
       progress("memory: \(needed.text)")

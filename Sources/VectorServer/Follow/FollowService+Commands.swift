@@ -29,18 +29,21 @@ extension FollowService {
       "stream: \(values["stream"] ?? "")\(values["stream_reason"].map { " (\($0))" } ?? ""), received \(values["received_lsn"] ?? ""), "
         + "durable \(values["durable_lsn"] ?? ""), journal \(journal.bytes.grouped) bytes")
     if configuration.followsOutbox {
-      if let bytes = try? OutboxSize.bytes(on: Connection(configuration.connection, stop: stop)) {
+      if let bytes = try? OutboxSize.bytes(on: statusConnection()) {
         values["outbox_bytes"] = String(bytes)
         lines.append("outbox, read as \(configuration.slot): \(bytes.grouped) bytes in Postgres")
       }
-    } else if let slot = try? SlotFacts.read(configuration.slot, over: Connection(configuration.connection, stop: stop))
-    {
+    } else if let slot = try? SlotFacts.read(configuration.slot, over: statusConnection()) {
       values["slot_retained_bytes"] = slot.retainedWALBytes.map { String($0) }
       values["slot_safe_bytes"] = slot.safeWALBytes.map { String($0) }
       values["slot_confirmed_lsn"] = slot.confirmedFlushLSN.map { "\($0)" }
       lines.append(
         "slot \(configuration.slot): Postgres keeps \((slot.retainedWALBytes ?? 0).grouped) bytes of its log for it"
           + (slot.safeWALBytes.map { ", \($0.grouped) more are safe" } ?? ""))
+      if let alarm = Self.alarm(of: slot) {
+        values["slot_alarm"] = alarm
+        lines.append("slot \(configuration.slot): WARNING: \(alarm)")
+      }
     }
     for name in Set(running.keys).union(waiting.keys).sorted() {
       guard let collection = catalog[name] else {
@@ -68,13 +71,22 @@ extension FollowService {
     return ControlReply(.done, lines.joined(separator: "\n"), values: values)
   }
 
-  /// Whether every collection is served and not farther behind than it may be.
+  /// What Postgres does not tell soon is left out: whoever asks for the status is told the rest at once.
+  private func statusConnection() throws(SourceError) -> Connection {
+    try Connection(configuration.connection, stop: stop, patienceSeconds: 5)
+  }
+
+  /// Whether every collection is served and not farther behind than it may be, of what has come and of what is yet to.
   var isReady: Bool {
     let (running, waiting) = withState { ($0.followers, $0.waiting) }
-    guard waiting.isEmpty else { return false }
+    // Before the stream is there, nobody knows how far the log goes.
+    guard waiting.isEmpty, outage == nil else { return false }
+    let mark = log.frontier.mark
     return running.values.allSatisfy { one in
-      guard let state = one.follower.collection.followState else { return false }
-      return (state.phase == .inStep || state.phase == .catchingUp) && state.lagBytes <= configuration.lagBytesReady
+      let collection = one.follower.collection
+      guard let phase = collection.followState?.phase, phase == .inStep || phase == .catchingUp else { return false }
+      // One in the middle of a long step has said a while ago how far it is.
+      return mark.unapplied(from: collection.position.appliedLSN) <= configuration.lagBytesReady
     }
   }
 
@@ -94,17 +106,16 @@ extension FollowService {
     if origin == .engine { _ = try served(asked.definition) }
     let start = ContinuousClock.now
     let result = Mutex<Result<String?, any Error>?>(nil)
-    jobs.add { [self] in
+    addRebuild(progress) { [self] in
       // Whoever asked may have gone while another load was under way; and the collection may be gone, or defined otherwise.
-      let outcome = Result { () throws -> String? in
-        if isCancelled() { throw SourceError.rebuildCancelled }
-        let plan = try planned(name, definition, choices)
-        if asked.isKnown, !plan.isKnown { throw Self.superseded(name) }
-        do { return try loadOnce(plan.definition, plan.claim, from: origin, progress: progress) } catch {
-          guard isCurrent(plan.claim) else { throw Self.superseded(name) }
-          throw error
-        }
+      if isCancelled() { throw SourceError.rebuildCancelled }
+      let plan = try planned(name, definition, choices)
+      if asked.isKnown, !plan.isKnown { throw Self.superseded(name) }
+      do { return try loadOnce(plan.definition, plan.claim, from: origin, progress: progress) } catch {
+        guard isCurrent(plan.claim) else { throw Self.superseded(name) }
+        throw error
       }
+    } done: { outcome in
       result.withLock { $0 = outcome }
     }
     var last = ""
@@ -134,6 +145,25 @@ extension FollowService {
       "\(name): \((collection?.index.count ?? 0).grouped) rows, proved equal to the table, in step with \(collection?.position.lsnText ?? ""), in "
         + String(format: "%.1f s", (ContinuousClock.now - start) / .seconds(1)),
       values: ["rows": String(collection?.index.count ?? 0), "applied_lsn": collection?.position.lsnText ?? ""])
+  }
+
+  /// Puts a rebuild on the list of work, and again as long as a transaction is open whose end it needs: others have their turn meanwhile.
+  ///
+  /// - done: told what came of it.
+  private func addRebuild(
+    after seconds: Double = 0, _ progress: @escaping @Sendable (String) -> Void,
+    _ body: @escaping @Sendable () throws -> String?,
+    done: @escaping @Sendable (Result<String?, any Error>) -> Void
+  ) {
+    jobs.add(after: seconds) { [self] in
+      let outcome = Result { () throws -> String? in try body() }
+      if case .failure(let failure) = outcome, let error = failure as? SourceError, error.code == .transactionsOpen {
+        logger.warning("the rebuild waits: \(error)")
+        progress(error.message)
+        return addRebuild(after: 1, progress, body, done: done)
+      }
+      done(outcome)
+    }
   }
 
   /// What a rebuild is to make, as its collection is defined by now.

@@ -27,13 +27,25 @@ extension FollowService {
   }
 
   /// The journal has as much as it may have: lets go of what nobody needs, and has a snapshot written of whoever needs the oldest part.
+  /// Where that is a load, which needs everything from its beginning on until its end, it is ended: the others would wait for that.
   func makeRoom() {
     // A segment goes only when the one behind it is durable, which nothing else may bring about while nothing comes.
     do throws(SnapshotError) { try log.synchronize() } catch { logger.warning("\(error)") }
     collectJournal()
-    let followers = withState { $0.followers.values.map(\.follower) }.filter { $0.fault == nil }
+    let (running, load, mark) = withState { (Array($0.followers.values), $0.load, $0.loadMark) }
+    let followers = running.map(\.follower).filter { $0.fault == nil }
+    // Where nobody else follows, nobody waits for its end.
     guard let least = followers.map(\.journalNeeded).min() else { return }
+    if let load, let mark, mark < least { return load.cancel(because: journalFull(load.definition.name)) }
     for follower in followers where follower.journalNeeded == least { follower.wantRoom() }
+  }
+
+  private func journalFull(_ name: String) -> ServerError {
+    ServerError(
+      .journalFull,
+      "the load of \(name) was ended, so that the collections that are served go on: the journal keeps for it all that has come since it "
+        + "began, and may have \(configuration.journalBytesMax.grouped) bytes. Raise --journal-bytes-max, or load when less is written"
+    )
   }
 
   // MARK: Marks

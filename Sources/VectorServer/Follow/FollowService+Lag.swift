@@ -1,7 +1,11 @@
 // How far collections are behind, measured beside their followers: each says of itself how far it is between two steps, and says nothing in the
-// middle of a long one, or while it waits for an answer that does not come.
+// middle of a long one, or while it waits for an answer that does not come. And Postgres's stream says how far it has sent, not how far its log
+// goes: so that is asked beside the stream.
 //
-// May use: FollowService, CollectionFollower.
+// What the log has counts from the next measurement on, a second later. Most of it may be of other tables, and the stream passes over it in
+// a moment: a collection beside a busy table is not to be taken for one that is behind.
+//
+// May use: FollowService, CollectionFollower, PositionAsker.
 
 import Foundation
 import Logging
@@ -26,12 +30,14 @@ extension FollowService {
   /// The measuring thread's whole life.
   func watchLag() {
     var standings: [String: Standing] = [:]
+    var askedOf: UInt64?
     var next = ContinuousClock.now
     while !stop.isRaised {
       Thread.sleep(forTimeInterval: 0.1)
       guard ContinuousClock.now >= next else { continue }
       next = .now + .seconds(Self.lagSeconds)
       let outage = outage
+      askWhereTheLogEnds(&askedOf, outage)
       for (name, one) in withState({ $0.followers }) where one.follower.fault == nil {
         let follower = one.follower
         let (applied, touched) = follower.state.withLock { ($0.applied.appliedLSN, $0.touched) }
@@ -50,10 +56,24 @@ extension FollowService {
         guard isStuck, !isTold else { continue }
         standings[name]?.toldAt = .now
         logger.error(
-          "no progress for a minute, and \(mark.walEnd.rawValue - min(applied, mark.walEnd.rawValue)) bytes of Postgres's log are not applied",
+          "no progress for a minute, and \(mark.unapplied(from: applied)) bytes of Postgres's log are not applied",
           metadata: ["collection": "\(name)", "lsn": "\(LSN(rawValue: applied))"])
       }
     }
+  }
+
+  /// Takes what Postgres has answered since it was last asked, and asks anew.
+  ///
+  /// - epoch: of the stream that was followed then; nil: it was not asked.
+  private func askWhereTheLogEnds(_ epoch: inout UInt64?, _ outage: String?) {
+    // By an outbox, the one who reads it looks. While nothing comes, who knows which server stands at the address.
+    guard outage == nil, !configuration.followsOutbox else {
+      epoch = nil
+      return
+    }
+    let current = log.epoch
+    if let end = asker.logEnd(), let epoch { log.noteLogEnd(end, of: epoch) }
+    epoch = current
   }
 
   /// Up to where the collections are that follow the stream of an epoch: those that are served, that catch up, and that are to go on from disk.
@@ -81,12 +101,13 @@ extension CollectionFollower {
       // What it says of itself, that it cannot go on, says more.
       guard var next = collection.followState, next.phase == .inStep || next.phase == .catchingUp else { return }
       let applied = collection.position.appliedLSN
-      next.lagBytes = mark.walEnd.rawValue > applied ? mark.walEnd.rawValue - applied : 0
-      if mark.lsn.rawValue > applied {
+      next.lagBytes = mark.unapplied(from: applied)
+      let isAtWork = mark.lsn.rawValue > applied
+      if isAtWork || next.lagBytes > configuration.lagBytesReady {
         next.phase = .catchingUp
         next.behindSince = next.behindSince ?? .now
       }
-      if let reason = stuck ?? (next.phase == .inStep ? outage : nil) { (next.phase, next.reason) = (.stalled, reason) }
+      if let reason = stuck ?? (isAtWork ? nil : outage) { (next.phase, next.reason) = (.stalled, reason) }
       if next != collection.followState { collection.followState = next }
     }
   }

@@ -18,10 +18,11 @@ import PostgresSource
 import VectorIndex
 
 extension FollowService {
-  /// As ``proof(of:repairs:unless:progress:)``.
+  /// As ``proof(of:repairs:within:progress:)``.
   func outboxedProof(
-    of follower: CollectionFollower, repairs: Bool, unless cancel: StopFlag, progress: (String) -> Void
+    of follower: CollectionFollower, repairs: Bool, within patience: ProofPatience, progress: (String) -> Void
   ) throws -> Proof {
+    let cancel = patience.cancel
     let start = ContinuousClock.now
     let name = follower.collection.name
     hold.hold()
@@ -32,8 +33,8 @@ extension FollowService {
       let place = LSN(rawValue: moment.xmin)
       progress("comparing at the transaction \(moment.xmin)\(attempt > 1 ? ", attempt \(attempt)" : "")")
       let theirs = try moment.sums()
-      try wait(for: follower, until: place, unless: cancel)
-      guard let glance = try glance(at: follower, moment, unless: cancel) else { continue }
+      try wait(for: follower, until: place, within: patience)
+      guard let glance = try glance(at: follower, moment, within: patience) else { continue }
       var hasher = RowHasher(follower.table.description)
       var (a, b) = (theirs.buckets, glance.buckets)
       for (id, hash) in try moment.hashes(of: glance.moved) { a[hasher.bucket(of: id)].remove(hash) }
@@ -46,7 +47,7 @@ extension FollowService {
       func note(_ rows: [RecordID]) throws {
         proof.add(rows)
         guard repairs, !rows.isEmpty else { return }
-        try follower.repair(rows)
+        try follower.repair(rows, within: patience)
         proof.repairedRows += rows.count
       }
       if !different.isEmpty {
@@ -56,12 +57,12 @@ extension FollowService {
         proof.rowsNotLookedAt = suspects.rowsLeftOut
         for group in suspects.groups {
           if cancel.isRaised { throw SourceError(.cancelled, "The comparison was cancelled.") }
-          let rows = try self.suspects(of: group, follower, try moment.rows(ofBuckets: group))
+          let rows = try self.suspects(of: group, follower, try moment.rows(ofBuckets: group), within: patience)
           try note(rows.filter { !moved.contains($0) })
         }
       }
       try moment.end()
-      let late = try compare(glance.moved, follower, unless: cancel, progress)
+      let late = try compare(glance.moved, follower, within: patience, progress)
       try note(late)
       different = Array(Set(different + late.map { hasher.bucket(of: $0) }))
       proof.differentBuckets = different.count
@@ -75,15 +76,15 @@ extension FollowService {
   /// Compares rows that were on the move, in moments of which each leaves fewer.
   /// - Returns: those that differ.
   private func compare(
-    _ moved: [RecordID], _ follower: CollectionFollower, unless cancel: StopFlag, _ progress: (String) -> Void
+    _ moved: [RecordID], _ follower: CollectionFollower, within patience: ProofPatience, _ progress: (String) -> Void
   ) throws -> [RecordID] {
     var (rest, different) = (moved, [RecordID]())
     for _ in 0..<100 where !rest.isEmpty {
       progress("\(rest.count) rows have changed meanwhile: comparing them in another moment")
-      let moment = try self.moment(of: follower, unless: cancel)
+      let moment = try self.moment(of: follower, unless: patience.cancel)
       let theirs = try moment.hashes(of: rest)
-      try wait(for: follower, until: LSN(rawValue: moment.xmin), unless: cancel)
-      let glance = try glance(at: follower, moment, unless: cancel, also: rest)
+      try wait(for: follower, until: LSN(rawValue: moment.xmin), within: patience)
+      let glance = try glance(at: follower, moment, within: patience, also: rest)
       try moment.end()
       guard let glance else { continue }
       let again = Set(glance.moved)
@@ -107,17 +108,20 @@ extension FollowService {
   /// - also: rows whose stamps are wanted beside those that have moved.
   /// - Returns: nil: every row may have moved.
   private func glance(
-    at follower: CollectionFollower, _ moment: OutboxMoment, unless cancel: StopFlag, also: [RecordID] = []
+    at follower: CollectionFollower, _ moment: OutboxMoment, within patience: ProofPatience, also: [RecordID] = []
   ) throws -> CollectionFollower.Glance? {
-    let looker = UncheckedLooker(connection: try Connection(configuration.connection, stop: cancel), moment: moment)
+    let looker = UncheckedLooker(
+      connection: try Connection(configuration.connection, stop: patience.cancel), moment: moment)
     let relation = follower.facts.relationOID
-    return try follower.glance(also: also) { try looker.moment.moved(relation, seenBy: looker.connection) }
+    return try follower.glance(also: also, within: patience) {
+      try looker.moment.moved(relation, seenBy: looker.connection)
+    }
   }
 }
 
 /// What goes to the follower's thread and back, while the thread that sent it waits.
 private struct UncheckedLooker: @unchecked Sendable {
-  // Proof of Sendable: one thread at a time has it, for the sender blocks until the other is done.
+  // Proof of Sendable: one thread at a time has it, for the sender blocks until the other is done, or never asks anything of it again.
   var connection: Connection
   var moment: OutboxMoment
 }

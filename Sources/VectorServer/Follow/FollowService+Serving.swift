@@ -24,7 +24,8 @@ extension FollowService {
   ) throws -> String? {
     let name = loaded.definition.name
     let collection = loaded.collection
-    prepare(collection, FollowState(.catchingUp, behindSince: .now))
+    let lag = log.frontier.mark.unapplied(from: collection.position.appliedLSN)
+    prepare(collection, FollowState(.catchingUp, lagBytes: lag, behindSince: .now))
     let follower = CollectionFollower(
       collection, of: loaded.followed, files: loaded.files, ledger: loaded.ledger, from: loaded.mark, log: log,
       configuration: configuration,
@@ -157,7 +158,7 @@ extension FollowService {
     // At the server's own end, what was read is not thrown away.
     if cancel.isRaised, !stop.isRaised { throw SourceError.rebuildCancelled }
     guard !loaded.isProved else { return }
-    let proof = try proof(of: follower, repairs: false, unless: cancel, progress: progress)
+    let proof = try patientProof(of: follower, unless: cancel, progress)
     guard proof.isEqual else {
       throw ServerError(
         .notEqual,
@@ -172,6 +173,21 @@ extension FollowService {
         .notFollowed,
         "the collection \"\(loaded.definition.name)\" was dropped, or could not go on, while another index was made of its rows: see the log"
       )
+    }
+  }
+
+  /// Compares a new collection with its table as soon as a moment can be had: no work is thrown away for a transaction that is open.
+  private func patientProof(
+    of follower: CollectionFollower, unless cancel: StopFlag, _ progress: (String) -> Void
+  ) throws -> Proof {
+    while true {
+      do {
+        return try proof(of: follower, repairs: false, unless: cancel, progress: progress)
+      } catch let error as SourceError where error.code == .transactionsOpen {
+        if let fault = follower.fault { throw ServerError(.notFollowed, "it could not be compared: \(fault)") }
+        logger.warning("not compared yet: \(error)", metadata: ["collection": "\(follower.collection.name)"])
+        progress(error.message)
+      }
     }
   }
 

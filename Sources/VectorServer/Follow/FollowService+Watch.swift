@@ -1,5 +1,5 @@
 // What the stream does not tell: a table that was altered or rewritten without a change of a row, a publication that was dropped, a slot whose log
-// is about to be thrown away. (That a follower makes no progress: FollowService+Lag.swift.)
+// is about to be thrown away. (That a follower makes no progress: FollowService+Lag.swift. Comparisons: FollowService+Proving.swift.)
 //
 // May use: FollowService, PostgresSource's preflights.
 
@@ -11,49 +11,20 @@ import VectorIndex
 extension FollowService {
   /// The watching thread's whole life.
   func watch() {
-    // What follows may wait for the very follower that makes no progress.
+    // What follows may wait for Postgres, and a comparison for the very follower that makes no progress.
     let measuring = WorkerThread("vizinho-lag") { [self] in watchLag() }
-    defer { measuring.join() }
-    var proved: [String: ContinuousClock.Instant] = [:]
+    let proving = WorkerThread("vizinho-prove") { [self] in proveWhatIsDue() }
+    defer { for thread in [measuring, proving] { thread.join() } }
     var next = ContinuousClock.now + configuration.watchInterval
     while !stop.isRaised {
       Thread.sleep(forTimeInterval: 0.1)
       guard ContinuousClock.now >= next else { continue }
       next = .now + configuration.watchInterval
+      // While nothing is taken, Postgres keeps more and more.
+      lookAtSlot()
       guard outage == nil else { continue }
       let running = withState { Array($0.followers.values) }
       for one in running where one.follower.fault == nil { look(at: one) }
-      lookAtSlot()
-      for name in timeToProve(running, &proved) { prove(name) }
-    }
-  }
-
-  private func timeToProve(_ running: [Running], _ proved: inout [String: ContinuousClock.Instant]) -> [String] {
-    guard let interval = configuration.proofInterval else { return [] }
-    return running.map(\.definition.name).filter { name in
-      let last = proved[name] ?? .now
-      let isDue = ContinuousClock.now - last >= interval
-      proved[name] = isDue ? .now : last
-      return isDue
-    }
-  }
-
-  /// Compares a collection with its table; one that differs is loaded anew.
-  ///
-  /// - files: those that the table was seen to lie in before; nil: nobody looked.
-  func prove(_ name: String, files: String? = nil) {
-    do {
-      guard let running = withState({ $0.followers[name] }) else { return }
-      let proof = try verify(name, repairs: false) { _ in }
-      if proof.isEqual {
-        if let files { running.follower.provedFiles.withLock { $0 = files } }
-        return
-      }
-      running.follower.fail(
-        "\(proof.differentBuckets) of its sums and \(proof.differentRows) rows differ from the table's\(proof.beyondText)"
-      )
-    } catch {
-      logger.warning("could not be compared with its table: \(error)", metadata: ["collection": "\(name)"])
     }
   }
 
@@ -65,7 +36,7 @@ extension FollowService {
         one.follower.fail(reason)
       } else if found.files != one.follower.provedFiles.withLock({ $0 }) {
         // A rewrite sends nothing. (TRUNCATE and VACUUM FULL look the same from here.)
-        prove(one.definition.name, files: found.files)
+        wantProof(of: one.definition.name, files: found.files)
       }
     } catch let error as SourceError where Self.isPassing(error.code) {
       logger.warning("the table could not be looked at: \(error)", metadata: ["collection": "\(one.definition.name)"])
@@ -78,8 +49,8 @@ extension FollowService {
   /// Whether an error says nothing about the table.
   static func isPassing(_ code: SourceError.Code) -> Bool {
     switch code {
-    case .connectionFailed, .connectionLost, .tooManyConnections, .lockTimeout, .serverError, .cancelled,
-      .systemResources:
+    case .connectionFailed, .connectionLost, .tooManyConnections, .lockTimeout, .transactionsOpen, .serverError,
+      .cancelled, .systemResources:
       true
     default: false
     }
@@ -92,12 +63,17 @@ extension FollowService {
         configuration.slot,
         over: Connection(configuration.connection, stop: stop, patienceSeconds: Self.patienceSeconds))
     else { return }
-    let isShort = slot.safeWALBytes.map { $0 < Self.safeBytesMin } ?? false
-    let isOld = slot.retainedWALBytes.map { $0 > Self.retainedBytesMax } ?? false
-    guard isShort || isOld else { return }
-    logger.warning(
-      "Postgres keeps \(slot.retainedWALBytes ?? 0) bytes of its log for this slot\(slot.safeWALBytes.map { ", and throws them away after \($0) more" } ?? "")",
-      metadata: ["slot": "\(configuration.slot)"])
+    guard let alarm = Self.alarm(of: slot) else { return }
+    logger.warning("\(alarm)", metadata: ["slot": "\(configuration.slot)"])
+  }
+
+  /// What is to be told of what Postgres keeps for the slot; nil: nothing.
+  static func alarm(of slot: SlotFacts) -> String? {
+    let isShort = slot.safeWALBytes.map { $0 < safeBytesMin } ?? false
+    let isOld = slot.retainedWALBytes.map { $0 > retainedBytesMax } ?? false
+    guard isShort || isOld else { return nil }
+    return "Postgres keeps \(slot.retainedWALBytes ?? 0) bytes of its log for this slot"
+      + (slot.safeWALBytes.map { ", and throws them away after \($0) more" } ?? "")
   }
 
   /// For an answer of the catalogs. A connection whose other end is gone may not keep the others from being looked at.

@@ -5,7 +5,8 @@
 //
 // FollowService+Jobs.swift has the list of what is to be done, FollowService+Journal.swift what is let go of.
 //
-// Threads: the stream, the committer, one a follower, and one that looks, loads and swaps, one collection after the other.
+// Threads: the stream, the committer, one a follower, one that looks, loads and swaps, one collection after the other, and those that
+// watch: the catalogs and the slot, how far collections are behind, and whether they are equal to their tables.
 //
 // May use: everything in this folder, the catalog, the data directory, swift-service-lifecycle.
 
@@ -29,7 +30,7 @@ public final class FollowService: Service, Sendable {
   let jobs = JobQueue()
   let stop = StopFlag()
   private let state = Mutex(State())
-  private let asker: PositionAsker
+  let asker: PositionAsker
   /// Held while a proof looks at the outbox.
   let hold = OutboxHold()
   /// Held while a collection's snapshots are marked as stale, or not any more.
@@ -57,6 +58,8 @@ public final class FollowService: Service, Sendable {
     var hasStreamed = false
     /// What the last comparison of each collection found.
     var proofs: [String: Proof] = [:]
+    /// Collections that are to be compared, with the files that their tables were seen to lie in.
+    var proofsWanted: [String: String] = [:]
   }
 
   struct Running: Sendable {
@@ -76,6 +79,7 @@ public final class FollowService: Service, Sendable {
     _ configuration: FollowConfiguration, definitions: [CollectionDefinition], directory: DataDirectory,
     catalog: CollectionCatalog, writer: String, logger: Logger
   ) throws {
+    let configuration = configuration.refusingUnfitConnections()
     self.configuration = configuration
     self.directory = directory
     self.catalog = catalog

@@ -15,13 +15,16 @@ final class Frontier: @unchecked Sendable {
     var end: JournalPosition
     /// Every transaction that committed before it stands before ``end``.
     var lsn: LSN
-    /// How far Postgres's log is known to go.
+    /// How far Postgres's log is known to go, whether it has come or not.
     var walEnd: LSN
     /// Transactions in the journal up to ``end``, counted from a moment that is the same for all marks.
     var transactions: UInt64 = 0
     /// Which Postgres: its system identifier and timeline.
     var systemIdentifier: UInt64
     var timeline: UInt32
+
+    /// Bytes of the log, as far as it is known to go, from where somebody stands.
+    func unapplied(from applied: UInt64) -> UInt64 { walEnd.rawValue > applied ? walEnd.rawValue - applied : 0 }
   }
 
   private let condition = NSCondition()

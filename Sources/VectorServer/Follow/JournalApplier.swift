@@ -19,9 +19,20 @@ struct JournalApplier {
     var description: String { reason }
   }
 
+  /// What the last relation message makes of the table.
+  private enum Described {
+    /// None has come.
+    case nothing
+    case bound(TableBinding)
+    /// Another table than the one that was loaded: no change of a row may be taken.
+    case altered(SourceError)
+  }
+
   private let follower: CollectionFollower
   private var resolver: ChangeResolver
-  private var binding: TableBinding?
+  private var described = Described.nothing
+  /// The same where the collection stands, from where on a step that failed is read again.
+  private var describedBefore = Described.nothing
   private var gathered = ChangeGatherer()
   /// The transaction that is being read, and whether it is in the collection already.
   private var transaction: PgOutputMessage.Begin?
@@ -41,6 +52,8 @@ struct JournalApplier {
   private var hasBegun: Bool
   /// Of messages that are gathered.
   private var gatheredBytes = 0
+  /// Transactions that are read, and not applied.
+  private var readTransactions: UInt64 = 0
 
   /// A step has about so many rows, or bytes, unless one transaction has more.
   private static let rowsPerStep = 1_000
@@ -61,12 +74,13 @@ struct JournalApplier {
   /// Applies the journal up to the mark, where a transaction ends.
   mutating func applyAll(until mark: Frontier.Mark) throws {
     let start = follower.state.withLock { $0.position }
-    if binding == nil { try bindKnown() }
+    if case .nothing = describedBefore { try bindKnown() }
     guard start < mark.end else { return }
     // What is left of a step that failed is read again. That changes nothing twice: a row's last state is what counts, and what a message left
     // out is taken from the row as it is, or from Postgres.
     (gathered, gatheredBytes, first, isSplit, lastEnd) = (ChangeGatherer(), 0, nil, false, .unknown)
-    gatheredIDs = []
+    (gatheredIDs, readTransactions) = ([], 0)
+    described = describedBefore
     var failure: (any Error)?
     do throws(SnapshotError) {
       _ = try follower.log.journal.read(from: start, to: mark.end) { record, body in
@@ -93,15 +107,23 @@ struct JournalApplier {
   }
 
   private mutating func bindKnown() throws {
+    described = .nothing
     for message in follower.relations {
       guard case .relation(let relation) = try PgOutputMessage(message) else { continue }
-      try bind(relation)
+      bind(relation)
     }
+    describedBefore = described
   }
 
-  private mutating func bind(_ relation: PgOutputMessage.Relation) throws {
+  /// One that does not fit is no fault yet: the journal still has those of before an ALTER TABLE when a collection is loaded after it, and
+  /// says them again wherever a segment begins. Postgres sends another before the next change.
+  private mutating func bind(_ relation: PgOutputMessage.Relation) {
     guard relation.id == follower.facts.relationOID else { return }
-    binding = try follower.table.bind(relation)
+    do throws(SourceError) {
+      described = .bound(try follower.table.bind(relation))
+    } catch {
+      described = .altered(error)
+    }
   }
 
   /// Whether everything before a point is in the collection or stands before it in the journal.
@@ -138,7 +160,7 @@ struct JournalApplier {
         try end(commit, at: record.range.upperBound)
       case UInt8(ascii: "R"):
         guard case .relation(let relation) = try PgOutputMessage(bytes) else { return }
-        try bind(relation)
+        bind(relation)
       case _ where isKnown: break
       case UInt8(ascii: "I"), UInt8(ascii: "U"), UInt8(ascii: "D"):
         try takeRow(bytes, until: record.range.upperBound)
@@ -157,7 +179,11 @@ struct JournalApplier {
     guard bytes.count >= 5 else { throw SourceError(.malformedData, "A change of \(bytes.count) bytes.") }
     let relation = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: 1, as: UInt32.self))
     guard relation == follower.facts.relationOID else { return }
-    guard let binding else {
+    let binding: TableBinding
+    switch described {
+    case .bound(let bound): binding = bound
+    case .altered(let error): throw error
+    case .nothing:
       throw SourceError(.malformedData, "Postgres sent a change of a table that it has not described.")
     }
     switch try PgOutputMessage(bytes) {
@@ -183,7 +209,7 @@ struct JournalApplier {
   }
 
   private mutating func end(_ commit: PgOutputMessage.Commit, at position: JournalPosition) throws {
-    follower.state.withLock { $0.transactions += 1 }
+    readTransactions += 1
     if !isKnown {
       noteCommit(commit.commitLSN)
       lastEnd = max(lastEnd, commit.endLSN)
@@ -200,7 +226,13 @@ struct JournalApplier {
   private mutating func apply(at position: JournalPosition, reaching known: Frontier.Mark? = nil) throws {
     let mark = known ?? follower.log.frontier.mark
     let lsn = max(lastEnd, known?.lsn ?? .unknown)
-    try applyGathered(until: position) { state in state.reach(position, lsn > .unknown ? lsn : nil, on: mark) }
+    let transactions = readTransactions
+    try applyGathered(until: position) { state in
+      state.reach(position, lsn > .unknown ? lsn : nil, on: mark)
+      state.transactions += transactions
+    }
+    readTransactions = 0
+    describedBefore = described
     isSplit = false
     guard lastEnd > .unknown else { return }
     follower.tellPosition()
@@ -288,6 +320,7 @@ struct JournalApplier {
     try follower.collection.index.apply(resolved.changes) { [follower] in
       follower.state.withLock { state in
         state.appliedBytes += resolved.changes.count
+        state.mendedRows += UInt64(resolved.changes.count)
         state.ledger.reconcile(resolved.deltas, at: LSN(rawValue: state.applied.appliedLSN))
       }
     }

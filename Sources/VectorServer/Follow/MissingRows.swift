@@ -33,6 +33,8 @@ struct MissingRows {
   private static let bytesAtOnce = 16 << 20
   /// How long a transaction may be on its way from the stream to others before somebody is told.
   private static let patience = Duration.seconds(1)
+  /// How long Postgres may take to answer before the connection counts as broken, and another is made.
+  private static let answerSeconds = 60.0
 
   init(_ follower: CollectionFollower) {
     stop = follower.stop
@@ -41,7 +43,8 @@ struct MissingRows {
     } else {
       connect = { () throws(SourceError) -> Fetch in
         let fetcher = try RowFetcher(
-          Connection(follower.configuration.connection, stop: follower.stop),
+          Connection(
+            follower.configuration.connection, stop: follower.stop, patienceSeconds: Self.answerSeconds),
           description: follower.table.description, rowFilter: follower.facts.rowFilter)
         return { (keys: [RecordID]) throws(SourceError) -> FetchedRows in try fetcher.fetch(keys) }
       }

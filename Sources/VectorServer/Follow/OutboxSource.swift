@@ -20,6 +20,8 @@ struct OutboxSource: ChangeSource {
   func attach(_ stream: ChangeStream) throws -> OutboxSession {
     var (reader, server) = try open(stream)
     let cursor = try place(stream, &reader, server)
+    // Before anything is read: what waits there is not to look like nothing.
+    stream.log.noteLogEnd(LSN(rawValue: try reader.glance(from: cursor).xmin))
     return OutboxSession(stream, hold, reader, from: cursor)
   }
 

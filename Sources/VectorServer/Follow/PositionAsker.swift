@@ -1,4 +1,5 @@
-// Asks Postgres where it stands, for searches that must see everything that was committed before they came.
+// Asks Postgres where it stands, for searches that must see everything that was committed before they came, and for whoever measures how
+// far collections are behind.
 //
 // May use: PostgresSource's connections; Foundation's condition.
 
@@ -14,8 +15,17 @@ final class PositionAsker: PositionSource, @unchecked Sendable {
   private let condition = NSCondition()
   private let stop = StopFlag()
   private var questions: [@Sendable (Result<Position, WireError>) -> Void] = []
+  private var logEndQuestion = LogEndQuestion.none
   private var hasEnded = false
   private var connection: Connection?
+
+  /// What has become of the last question where the log ends.
+  private enum LogEndQuestion {
+    case none
+    case asked
+    case underWay
+    case answered(LogEnd)
+  }
 
   /// Whether places are ids of transactions, and not positions in the log.
   private let isByTransactions: Bool
@@ -46,19 +56,66 @@ final class PositionAsker: PositionSource, @unchecked Sendable {
     condition.unlock()
   }
 
+  /// Where Postgres's log ended when that was last asked, and has it asked anew. Returns at once.
+  /// - Returns: nil: no answer has come since the call before.
+  func logEnd() -> LogEnd? {
+    condition.lock()
+    defer { condition.unlock() }
+    var end: LogEnd?
+    switch logEndQuestion {
+    case .asked, .underWay: return nil
+    case .answered(let answer): end = answer
+    case .none: break
+    }
+    logEndQuestion = .asked
+    condition.signal()
+    return end
+  }
+
+  private struct Asked {
+    var questions: [@Sendable (Result<Position, WireError>) -> Void]
+    var wantsLogEnd: Bool
+  }
+
   private func run() {
     while let asked = next() {
-      let answer = ask()
-      for completion in asked { completion(answer) }
+      if !asked.questions.isEmpty {
+        let answer = ask()
+        for completion in asked.questions { completion(answer) }
+      }
+      if asked.wantsLogEnd { answerLogEnd() }
     }
   }
 
-  private func next() -> [@Sendable (Result<Position, WireError>) -> Void]? {
+  /// - Returns: nil: it has ended.
+  private func next() -> Asked? {
     condition.lock()
     defer { condition.unlock() }
-    while questions.isEmpty, !hasEnded { condition.wait() }
+    while questions.isEmpty, !isLogEndAsked, !hasEnded { condition.wait() }
+    // Whoever searches is told that the server ends.
+    guard !questions.isEmpty || !hasEnded else { return nil }
     defer { questions = [] }
-    return questions.isEmpty ? nil : questions
+    let wantsLogEnd = isLogEndAsked
+    if wantsLogEnd { logEndQuestion = .underWay }
+    return Asked(questions: questions, wantsLogEnd: wantsLogEnd)
+  }
+
+  private var isLogEndAsked: Bool {
+    if case .asked = logEndQuestion { return true }
+    return false
+  }
+
+  private func answerLogEnd() {
+    let answer: LogEndQuestion
+    do throws(SourceError) {
+      answer = .answered(try LogEnd.read(on: open()))
+    } catch {
+      connection = nil
+      answer = .none
+    }
+    condition.lock()
+    logEndQuestion = answer
+    condition.unlock()
   }
 
   private func ask() -> Result<Position, WireError> {
@@ -71,7 +128,10 @@ final class PositionAsker: PositionSource, @unchecked Sendable {
     }
   }
 
-  /// Asks once more where Postgres has closed the connection since the last question.
+  /// For an answer that takes Postgres no time: a connection by which none comes is given up.
+  private static let patienceSeconds = 5.0
+
+  /// Asks once more where the connection has broken since the last question.
   private func askTwice() throws(SourceError) -> Position {
     let isOld = connection != nil
     do throws(SourceError) { return try askOnce() } catch {
@@ -82,12 +142,17 @@ final class PositionAsker: PositionSource, @unchecked Sendable {
   }
 
   private func askOnce() throws(SourceError) -> Position {
-    let asked: Connection
-    if let connection { asked = connection } else { asked = try Connection(options, stop: stop) }
-    connection = asked
+    let asked = try open()
     let server = try isByTransactions ? ServerPosition.readTransactions(on: asked) : ServerPosition.read(on: asked)
     return Position(
       systemID: server.systemIdentifier, appliedLSN: server.flushed.rawValue,
       timeline: isByTransactions ? server.timeline | Position.transactionsFlag : server.timeline)
+  }
+
+  private func open() throws(SourceError) -> Connection {
+    if let connection { return connection }
+    let made = try Connection(options, stop: stop, patienceSeconds: Self.patienceSeconds)
+    connection = made
+    return made
   }
 }

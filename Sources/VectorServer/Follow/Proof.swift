@@ -26,6 +26,8 @@ public struct Proof: Sendable {
   public var seconds: Double
   /// Rows of sums that differ which nobody looked at, since they are too many: some of them differ, too.
   public var rowsNotLookedAt = 0
+  /// Why rows that were read anew are not on disk; nil: they are, or there were none.
+  public var unsaved: String?
 
   public static let namedMax = 100
 

@@ -24,6 +24,8 @@ struct SlotSource: ChangeSource {
     // Before a slot is made: Postgres tells of a change by what its catalogs were then, and of one before the publication it never can.
     try connection.checkPublication(configuration.publication)
     let start = try place(stream, connection, system)
+    // What comes tells only of what was sent: all that is yet to be would otherwise look like nothing.
+    stream.log.noteLogEnd(system.position)
     try Self.orBroken {
       try connection.startReplication(slot: configuration.slot, from: start, publication: configuration.publication)
     }

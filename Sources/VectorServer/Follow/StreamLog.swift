@@ -197,6 +197,22 @@ extension StreamLog {
     }
   }
 
+  /// Notes where Postgres's log ends, though not all of it has come: now, when it was asked on the connection on which changes come.
+  func noteLogEnd(_ end: LSN) {
+    frontier.advance { mark in mark.walEnd = max(mark.lsn, end) }
+  }
+
+  /// The same, where another connection was asked a while ago: what another stream, or another server, said of itself is passed over.
+  /// - epoch: of the stream that was followed when it was asked.
+  func noteLogEnd(_ end: LogEnd, of epoch: UInt64) {
+    // Under the lock, so that no other stream begins meanwhile.
+    state.withLock { state in
+      guard let point = state.point, point.epoch == epoch, (end.timeline ?? point.timeline) == point.timeline
+      else { return }
+      frontier.advance { mark in mark.walEnd = max(mark.walEnd, end.lsn) }
+    }
+  }
+
   /// Takes a message of the stream.
   /// - Returns: the end of a transaction that is whole with it.
   /// - Throws: ``SnapshotError``: the message was not taken and may be given again. ``SourceError``: it is none.

@@ -203,9 +203,14 @@ struct FollowPreflightTests {
       .replicaIdentity, ["primary key (\"id\")", "Leave --id-columns out"], source(keys: ["n"]),
       "CREATE TABLE t (id bigint PRIMARY KEY, v vector(3), n int NOT NULL, note text)", publication)
     // A primary key that is checked late names no row.
+    let deferrable = "CREATE TABLE t (id bigint PRIMARY KEY DEFERRABLE, v vector(3), n int, note text)"
+    try expect(.replicaIdentity, ["(\"id\") is deferrable", "--outbox"], source(), deferrable, publication)
     try expect(
-      .replicaIdentity, ["checked at once"], source(),
-      "CREATE TABLE t (id bigint PRIMARY KEY DEFERRABLE, v vector(3), n int, note text)", publication)
+      .replicaIdentity, ["(\"id\") of \"public\".\"t\" is deferrable", "--outbox"], source(), deferrable, publication,
+      "ALTER TABLE t REPLICA IDENTITY FULL")
+    try expect(
+      .replicaIdentity, ["checked at once"], source(keys: ["id"]),
+      "CREATE TABLE t (id bigint NOT NULL UNIQUE, v vector(3), n int, note text)", publication)
     // With everything of the old row, there must still be something that keeps keys apart.
     try expect(
       .replicaIdentity, ["same key"], source(keys: ["id"]), "CREATE TABLE t (id bigint, v vector(3), n int, note text)",

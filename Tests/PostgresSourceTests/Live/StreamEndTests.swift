@@ -120,6 +120,65 @@ struct StreamEndTests {
     }
   }
 
+  /// Nor is it waited for for ever; and the server, too, gives it up.
+  @Test func theMakingOfASlotHasAnEnd() throws {
+    try ReplicationLab.with(Self.setup) { lab in
+      let writer = try lab.database.connect()
+      try writer.query("BEGIN")
+      try writer.query("INSERT INTO t VALUES (1)")
+      let connection = try lab.connect()
+      let error = try #require(throws: SourceError.self) {
+        try connection.createSlot(lab.slot, temporary: true, patienceSeconds: 0.3)
+      }
+      #expect(error.code == .transactionsOpen && error.message.contains("pg_stat_activity"))
+      try eventually { try lab.facts() == nil }
+      try writer.query("COMMIT")
+      let created = try lab.connect().createSlot(lab.slot, temporary: true, patienceSeconds: 60)
+      #expect(created.snapshot != nil)
+    }
+  }
+
+  /// A transaction that has written wants a lock of the table behind which a load would have it wait.
+  @Test func aLoadIsInNoTransactionsWay() throws {
+    try ReplicationLab.with(
+      "CREATE TABLE v (id int PRIMARY KEY, v vector(1))", "INSERT INTO v VALUES (1, '[1]'), (2, '[2]')"
+    ) { lab in
+      let writer = try lab.database.connect()
+      try writer.query("BEGIN")
+      try writer.query("UPDATE v SET v = '[3]' WHERE id = 1")
+      let reader = try lab.database.reader(.table(TableSource("v")))
+      let failure = Locked<SourceError?>(nil)
+      let loading = Background {
+        do {
+          _ = try reader.read(underSlot: lab.slot, slotPatienceSeconds: 3, { _ in }, check: { _ in })
+        } catch let error as SourceError {
+          failure.with { $0 = error }
+        }
+      }
+      // It looks again and again at which transactions are open.
+      let looker = try lab.database.connect()
+      try eventually {
+        try !looker.query(
+          """
+          SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+             AND (query LIKE 'SELECT pg_snapshot_xmin%' OR query LIKE 'CREATE_REPLICATION_SLOT%')
+          """
+        ).isEmpty
+      }
+      try writer.query("ALTER TABLE v ADD COLUMN n int")
+      try loading.wait()
+      let error = try #require(failure.with { $0 })
+      #expect(error.code == .transactionsOpen)
+      // Other tests may have one open for longer.
+      #expect(error.message.contains("the process ") && error.message.contains("has had a transaction open"))
+      try writer.query("COMMIT")
+
+      let again = try lab.database.reader(.table(TableSource("v")))
+      let summary = try again.read(underSlot: lab.slot, { _ in }, check: { _ in })
+      #expect(summary.rows == 2 && summary.lsn > .unknown)
+    }
+  }
+
   // MARK: Attaching
 
   @Test func attachingToARealSlot() throws {

@@ -119,23 +119,86 @@ import VectorWire
     }
   }
 
+  /// Some segments of transactions that change nothing.
+  private func fill(_ log: StreamLog) throws {
+    try log.reach(
+      StreamPoint(
+        systemIdentifier: 7, timeline: 2, lsn: LSN(rawValue: 100), continues: false, database: "d", slot: "s"))
+    for number in 1...200 as ClosedRange<UInt64> {
+      let lsn = LSN(rawValue: 100 + 16 * number)
+      for message in [
+        PgOutputEncoder.begin(.init(finalLSN: lsn, commitMicroseconds: 0, transactionID: 7)),
+        PgOutputEncoder.commit(
+          .init(commitLSN: lsn, endLSN: LSN(rawValue: lsn.rawValue + 8), commitMicroseconds: 0)),
+      ] { try message.withUnsafeBytes { _ = try log.take($0) } }
+      try log.rollIfDue()
+    }
+  }
+
+  /// One that has everything before a position in its snapshot. Its thread does nothing.
+  private func running(
+    _ service: FollowService, _ definition: CollectionDefinition, savedAt position: JournalPosition
+  ) throws -> FollowService.Running {
+    let collection = try Collection(
+      name: definition.name, index: HNSWIndex(configuration: FollowerFixture.configuration()), position: start)
+    let mark = StreamLog.Mark(
+      position: position, relations: [], transactions: 0, epoch: service.log.epoch, continues: false)
+    let follower = CollectionFollower(
+      collection, of: try FollowerFixture.source(), files: "",
+      ledger: ProofLedger(
+        buckets: Array(repeating: BucketSum(), count: RowHasher.bucketCount), at: LSN(rawValue: start.appliedLSN)),
+      from: mark, log: service.log, configuration: service.configuration,
+      saver: SnapshotSaver(save: { _, _, _ in nil }, collected: {}), outage: nil, logger: service.logger,
+      onResync: { _, _ in })
+    return FollowService.Running(
+      follower: follower, definition: definition, source: "", thread: WorkerThread("nothing") {})
+  }
+
+  /// A load needs everything that comes until its end; a journal that is full would keep it from those who are served.
+  @Test func aLoadForWhichTheJournalIsFullIsEnded() throws {
+    try withPath { path in
+      let service = try service(DataDirectory(path: path, create: true), CollectionCatalog(), [definition()])
+      let log = service.log
+      try fill(log)
+      let load = CollectionLoad(
+        try definition(), service.configuration, directory: service.directory, writer: "a test")
+      let oldest = log.journal.oldestPosition
+      service.withState { ($0.load, $0.loadMark) = (load, oldest) }
+      service.makeRoom()
+      #expect(!load.stop.isRaised, "nobody else waits")
+      let beside = try running(service, definition { $0.name = "served" }, savedAt: oldest)
+      service.withState { $0.followers["served"] = beside }
+      service.makeRoom()
+      #expect(!load.stop.isRaised, "the other keeps as much, and its snapshot is to be written first")
+      let end = log.journal.endPosition
+      beside.follower.state.withLock { ($0.position, $0.saved) = (end, end) }
+      service.makeRoom()
+      #expect(load.stop.isRaised)
+      let reason = try #require(load.cancellationReason)
+      #expect(reason.code == .journalFull && reason.message.contains("--journal-bytes-max"))
+      #expect(reason.message.contains("docs"))
+      load.cancel()
+      #expect(load.cancellationReason == reason, "the first says why")
+    }
+  }
+
+  @Test func whoCancelsALoadNeedsNoReason() throws {
+    try withPath { path in
+      let service = try service(DataDirectory(path: path, create: true))
+      let load = CollectionLoad(
+        try definition(), service.configuration, directory: service.directory, writer: "a test")
+      load.cancel()
+      load.cancel(because: ServerError(.journalFull, "too late"))
+      #expect(load.stop.isRaised && load.cancellationReason == nil)
+    }
+  }
+
   /// All wait to be loaded: nobody needs what came before.
   @Test func whereNobodyNeedsTheJournalItGoes() throws {
     try withPath { path in
       let service = try service(DataDirectory(path: path, create: true), CollectionCatalog(), [definition()])
       let log = service.log
-      try log.reach(
-        StreamPoint(
-          systemIdentifier: 7, timeline: 2, lsn: LSN(rawValue: 100), continues: false, database: "d", slot: "s"))
-      for number in 1...200 as ClosedRange<UInt64> {
-        let lsn = LSN(rawValue: 100 + 16 * number)
-        for message in [
-          PgOutputEncoder.begin(.init(finalLSN: lsn, commitMicroseconds: 0, transactionID: 7)),
-          PgOutputEncoder.commit(
-            .init(commitLSN: lsn, endLSN: LSN(rawValue: lsn.rawValue + 8), commitMicroseconds: 0)),
-        ] { try message.withUnsafeBytes { _ = try log.take($0) } }
-        try log.rollIfDue()
-      }
+      try fill(log)
       #expect(log.journal.statistics.segments > 3, "a segment is a small part of what the journal may have")
       service.withState { $0.loadMark = log.journal.oldestPosition }
       service.makeRoom()
@@ -144,6 +207,46 @@ import VectorWire
       service.makeRoom()
       #expect(log.journal.statistics.segments == 1)
     }
+  }
+
+  /// By where the log ends, whatever the collection has said of itself.
+  @Test func readyIsWhoeverIsNotFarBehindTheLog() throws {
+    try withPath { path in
+      let service = try service(DataDirectory(path: path, create: true))
+      try service.log.reach(
+        StreamPoint(
+          systemIdentifier: start.systemID, timeline: start.timeline, lsn: LSN(rawValue: start.appliedLSN),
+          continues: false, database: "d", slot: "s"))
+      let fixture = try FollowerFixture()
+      let collection = try Collection(
+        name: "docs", index: HNSWIndex(configuration: FollowerFixture.configuration()), position: start)
+      collection.followState = FollowState(.inStep)
+      let running = FollowService.Running(
+        follower: try fixture.follower(of: collection, saver: SnapshotSaver(save: { _, _, _ in nil }, collected: {})),
+        definition: try definition(), source: "", thread: WorkerThread("follower") {})
+      service.withState { $0.followers["docs"] = running }
+      #expect(!service.isReady, "nobody knows yet where the log ends")
+      service.withState { $0.condition = .streaming }
+      #expect(service.isReady)
+      let bound = service.configuration.lagBytesReady
+      service.log.noteLogEnd(LSN(rawValue: start.appliedLSN + bound + 1))
+      #expect(!service.isReady)
+      collection.position = position(start.appliedLSN + 1)
+      #expect(service.isReady)
+      collection.followState = FollowState(.stalled)
+      #expect(!service.isReady)
+    }
+  }
+
+  @Test func whatPostgresKeepsForTheSlotIsToldWhereItIsMuchOrShort() {
+    var slot = SlotFacts(name: "s")
+    #expect(FollowService.alarm(of: slot) == nil)
+    (slot.retainedWALBytes, slot.safeWALBytes) = (1 << 30, 1 << 30)
+    #expect(FollowService.alarm(of: slot) == nil)
+    slot.safeWALBytes = 100 << 20
+    #expect(FollowService.alarm(of: slot)?.contains("throws them away after 104857600 more") == true)
+    (slot.retainedWALBytes, slot.safeWALBytes) = (5 << 30, nil)
+    #expect(FollowService.alarm(of: slot)?.contains("keeps 5368709120 bytes") == true)
   }
 
   @Test func otherSettingsAreNamedAndNotPrinted() throws {

@@ -73,9 +73,10 @@ final class FollowerFixture {
   }
 
   /// - collection: stands where the fixture began, or at a commit.
+  /// - relations: what the stream had told before the journal's beginning.
   func follower(
     of collection: Collection, snapshotAfterBytes: Int = .max, saver: SnapshotSaver,
-    fetchedBytesMax: Int = .max, rowReading: MissingRows.Connect? = nil,
+    relations: [[UInt8]] = [], fetchedBytesMax: Int = .max, rowReading: MissingRows.Connect? = nil,
     journalBytesMax: Int = 8 << 30, saveRetryInterval: Duration = .seconds(60),
     onResync: @escaping @Sendable (CollectionFollower, String) -> Void = { _, reason in
       Issue.record("not in step any more: \(reason)")
@@ -96,7 +97,8 @@ final class FollowerFixture {
       collection, of: source, files: "",
       ledger: ProofLedger(buckets: buckets, at: LSN(rawValue: collection.position.appliedLSN)),
       from: StreamLog.Mark(
-        position: log.journal.oldestPosition, relations: [], transactions: 0, epoch: log.epoch, continues: false),
+        position: log.journal.oldestPosition, relations: relations, transactions: 0, epoch: log.epoch,
+        continues: false),
       log: log, configuration: configuration, saver: saver, outage: nil, logger: logger,
       rowReading: rowReading,
       onResync: onResync)
@@ -111,25 +113,32 @@ final class FollowerFixture {
     return rows
   }
 
+  /// What the stream tells of the table.
+  /// - titleType: of its column `title`; only that of text is the one that is followed.
+  static func relationMessage(titleType: UInt32 = 25) -> [UInt8] {
+    PgOutputEncoder.relation(
+      PgOutputMessage.Relation(
+        id: relation, schema: "public", name: "t", replicaIdentity: .primaryKey,
+        columns: columns.map { column in
+          PgOutputMessage.Column(
+            isKey: column.isKey, name: column.name, typeOID: column.name == "title" ? titleType : column.typeOID,
+            typeModifier: column.typeModifier)
+        }))
+  }
+
   /// A transaction: rows that are written, rows that go, and rows that get another key, of which nothing else is told.
+  /// - titleType: as which type the table's column is told of before; nil: nothing is told that was told already.
   /// - Returns: the place in the log behind its commit.
   @discardableResult
   func commit(
     _ written: [Int64: Row], removing gone: [Int64] = [], moving moved: [Int64: Int64] = [:],
-    id transactionID: UInt32 = 7
+    id transactionID: UInt32 = 7, titleType: UInt32? = nil
   ) throws -> UInt64 {
     lsn += 16
     let commit = LSN(rawValue: lsn - 8)
     try take(PgOutputEncoder.begin(.init(finalLSN: commit, commitMicroseconds: 0, transactionID: transactionID)))
-    if !hasRelation {
-      try take(
-        PgOutputEncoder.relation(
-          PgOutputMessage.Relation(
-            id: Self.relation, schema: "public", name: "t", replicaIdentity: .primaryKey,
-            columns: Self.columns.map { column in
-              PgOutputMessage.Column(
-                isKey: column.isKey, name: column.name, typeOID: column.typeOID, typeModifier: column.typeModifier)
-            })))
+    if titleType != nil || !hasRelation {
+      try take(Self.relationMessage(titleType: titleType ?? 25))
       hasRelation = true
     }
     for (id, row) in written {

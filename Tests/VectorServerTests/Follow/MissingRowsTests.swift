@@ -58,6 +58,7 @@ private final class FakeRows: Sendable {
 
 @Suite(.timeLimit(.minutes(2))) struct MissingRowsTests {
   private let noSaver = SnapshotSaver(save: { _, _, _ in nil }, collected: {})
+  private let patience = ProofPatience(cancel: StopFlag(), seconds: 60)
 
   private func until(_ holds: () -> Bool) async throws {
     while !holds() { try await Task.sleep(for: .milliseconds(1)) }
@@ -149,7 +150,7 @@ private final class FakeRows: Sendable {
     let thread = WorkerThread("follower") { follower.run() }
     try await until { collection.position.appliedLSN >= last || follower.fault != nil }
     let ids = (0..<501 as Range<Int64>).map { RecordID.int64($0) }
-    #expect(throws: JournalApplier.Stall.self) { try follower.repair(ids) }
+    #expect(throws: JournalApplier.Stall.self) { try follower.repair(ids, within: patience) }
     #expect(collection.index.count == 500)
 
     var rows = fixture.rows
@@ -157,12 +158,12 @@ private final class FakeRows: Sendable {
     rows[300] = nil
     rows[500] = FollowerFixture.Row(vector: random.vector(dimension: FollowerFixture.dimension))
     postgres.show(rows, seen(below: 11))
-    #expect(Set(try follower.differing(ids)) == [.int64(7), .int64(300), .int64(500)])
+    #expect(Set(try follower.differing(ids, within: patience)) == [.int64(7), .int64(300), .int64(500)])
     #expect(collection.index.count == 500 && collection.index.contains(.int64(300)), "only looked at")
-    try follower.repair(ids)
+    try follower.repair(ids, within: patience)
     #expect(collection.index.payload(of: .int64(7)) == ["another"])
     #expect(!collection.index.contains(.int64(300)) && collection.index.contains(.int64(500)))
-    #expect(try follower.differing(ids) == [])
+    #expect(try follower.differing(ids, within: patience) == [])
     follower.end(saves: false)
     thread.join()
   }

@@ -156,6 +156,37 @@ import VectorSnapshot
     }
   }
 
+  /// Where the log ends is asked beside the stream, of whoever stands at the address then, and noted a while later.
+  @Test func whatAnotherSaidOfItsLogIsPassedOver() throws {
+    try withLog { lock in
+      let log = try StreamLog(Journal(lock: lock))
+      func noted(_ lsn: UInt64, _ timeline: UInt32?, _ epoch: UInt64) -> UInt64 {
+        log.noteLogEnd(LogEnd(lsn: LSN(rawValue: lsn), timeline: timeline), of: epoch)
+        return log.frontier.mark.walEnd.rawValue
+      }
+      #expect(noted(1_000, 3, 0) == 0, "nothing is followed yet")
+      try log.reach(point)
+      let epoch = log.epoch
+      #expect(noted(1_000, 3, epoch) == 1_000)
+      #expect(log.frontier.mark.lsn == LSN(rawValue: 100), "it has not come")
+      #expect(noted(900, 3, epoch) == 1_000)
+      #expect(noted(2_000, 4, epoch) == 1_000, "of another timeline")
+      #expect(noted(2_000, nil, epoch) == 2_000, "a standby names none")
+      #expect(noted(3_000, 3, epoch &+ 1) == 2_000)
+      var other = point
+      other.lsn = LSN(rawValue: 50)
+      try log.reach(other)
+      #expect(noted(3_000, 3, epoch) == 50, "of the server that was set back since")
+      // The connection on which changes come says it of itself.
+      log.noteLogEnd(LSN(rawValue: 500))
+      #expect(log.frontier.mark.walEnd == LSN(rawValue: 500))
+      log.noteLogEnd(LSN(rawValue: 400))
+      #expect(log.frontier.mark.walEnd == LSN(rawValue: 400))
+      log.noteLogEnd(LSN(rawValue: 10))
+      #expect(log.frontier.mark.walEnd == LSN(rawValue: 50), "not before what has come")
+    }
+  }
+
   @Test func aSegmentSaysOfWhichStreamItIs() throws {
     try withLog { lock in
       let epoch: UInt64
