@@ -94,7 +94,8 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ]),
-    // A program's internals are tested like a library's: SwiftPM renames its main function where tests link it.
+    // Programs' internals are tested like a library's: SwiftPM renames their main functions where tests link them.
+    .testTarget(name: "VizinhoTests", dependencies: ["vizinho"]),
     .testTarget(
       name: "BenchTests",
       dependencies: [

@@ -3,6 +3,9 @@
 // The instruction takes three cycles but a new one can start every cycle, so long inputs are cut into three lanes that
 // are computed side by side. The lanes are joined by moving a register over the zero bytes of the lanes that follow it:
 // a linear map, kept as four tables of 256 words.
+//
+// May use: pthread_once; <nmmintrin.h> and <arm_acle.h>, under target attributes; on arm64 what the kernel tells each program
+// about the CPU.
 
 #include "checksum.h"
 

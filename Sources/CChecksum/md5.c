@@ -1,6 +1,8 @@
 // MD5 (RFC 1321), for fingerprints that Postgres can compute as well: its md5() is there in every version, without an extension.
 //
 // Not for secrets, against which it is broken. One pass, no state kept: whoever calls has all the bytes.
+//
+// May use: nothing but the standard library.
 
 #include "checksum.h"
 

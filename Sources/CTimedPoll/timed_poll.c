@@ -1,3 +1,7 @@
+// Waiting for sockets to the nanosecond, and a thread that is woken on time: two system calls of Linux, each as it is.
+//
+// May use: <poll.h> and <sys/prctl.h>, with glibc's GNU extensions.
+
 #define _GNU_SOURCE
 #include "timed_poll.h"
 

@@ -2,6 +2,8 @@
 //
 // What a walk does between two sums is as dear as the sums, where rows are codes of 4 bits: so it is here, beside them,
 // and without a branch on what a processor cannot guess (whether a node was met before, whether a row is near).
+//
+// May use: scoring.h.
 
 #include "scoring.h"
 

@@ -1,4 +1,6 @@
 // What the kernel files share: the tables that they define, and how a row is found. Not visible to Swift.
+//
+// May use: vector_kernels.h.
 #pragma once
 
 #include "vector_kernels.h"

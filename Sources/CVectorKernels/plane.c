@@ -1,4 +1,6 @@
 // Scoring the rows of a plane: a kernel's sums, and what makes distances of them.
+//
+// May use: scoring.h.
 
 #include "scoring.h"
 

@@ -1,6 +1,8 @@
 // From a kernel's sums to distances, and to the few of them that a search wants. The same on every CPU.
 //
 // No branch depends on a distance: half of them pass, and a processor cannot guess which.
+//
+// May use: vector_kernels.h.
 #pragma once
 
 #include "vector_kernels.h"

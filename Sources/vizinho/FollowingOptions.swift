@@ -31,7 +31,10 @@ struct FollowingOptions: ParsableArguments {
 
   @Option(help: "Compare each collection with its table every so many seconds. Default: only when asked.")
   var verifyEvery: Int?
-  @Option(help: "Not ready with more unapplied bytes of Postgres's log than this. Default: 16777216.")
+  @Option(
+    help:
+      "Not ready with more unapplied bytes of Postgres's log than this. Default: 16777216. With --outbox: ids of transactions. Default: 10000."
+  )
   var readyLagBytes: Int?
 
   func keptSnapshots(_ settings: Settings) throws -> Int {
@@ -70,6 +73,8 @@ struct FollowingOptions: ParsableArguments {
     configuration.proofInterval = try settings.int(verifyEvery, .verifyEvery, in: 1...31_536_000).map { .seconds($0) }
     if let bytes = try settings.int(readyLagBytes, .readyLagBytes, in: 0...Int.max) {
       configuration.lagBytesReady = UInt64(bytes)
+    } else if configuration.followsOutbox {
+      configuration.lagBytesReady = FollowConfiguration.lagReadyByOutbox
     }
     configuration.workers =
       try settings.int(collection.workers, .workers, in: 1...BulkReader.workersMax) ?? configuration.workers

@@ -85,8 +85,8 @@ struct ServeCommand: AsyncParsableCommand {
     commandName: "serve",
     abstract: "Answers searches from a data directory, and keeps it in step with Postgres, until it is told to end.",
     discussion: """
-      With --postgres, the collections follow their tables: whatever commits is searchable at once. With --table as well, that table's \
-      collection is loaded first if there is none yet. What Postgres needs for that, `vizinho prepare` says or does.
+      With --postgres, the collections follow their tables: whatever commits is searchable a moment after it commits. With --table as well, that \
+      table's collection is loaded first if there is none yet. What Postgres needs for that, `vizinho prepare` says or does.
 
       One process owns a data directory. A snapshot that is damaged is named and nothing is served: the message says how to go \
       back to the one before, deliberately. SIGTERM and SIGINT end it after the answers that are under way.

@@ -96,8 +96,8 @@ struct Settings {
         let known = SettingKey.allCases.map(\.rawValue).joined(separator: ", ")
         throw ValidationError("--config: \(file) has the key \"\(key)\", which is no setting. Settings: \(known)")
       }
-      guard value is String || value is NSNumber else {
-        throw ValidationError("--config: \"\(key)\" in \(file) must be a string or a number")
+      guard value is String || value is NSNumber || value is Bool else {
+        throw ValidationError("--config: \"\(key)\" in \(file) must be a string, a number, true or false")
       }
     }
   }
@@ -152,11 +152,14 @@ struct Settings {
     return value
   }
 
-  /// Something that is on or off: `true` or `false` where no option says it.
+  /// Something that is on or off: `true` or `false` where no option says it, in the file with quotes or without.
   func flag(_ option: Bool, _ key: SettingKey) throws -> Bool {
     guard !option, let text = string(nil, key) else { return option }
-    guard let value = Bool(text) else {
-      throw ValidationError("\(key.description) is \"\(text)\"; it must be \"true\" or \"false\"")
+    // JSON's own true and false are no strings: they are read as the numbers 1 and 0, from which they cannot be told.
+    let isText = outside.string(forKey: ConfigKey([key.rawValue])) != nil
+    let value = isText ? Bool(text) : ["1": true, "0": false][text]
+    guard let value else {
+      throw ValidationError("\(key.description) is \"\(text)\"; it must be true or false")
     }
     return value
   }

@@ -1,3 +1,5 @@
+// Bytes shuffled by their place in an element, and back: as the formula says, for every size and length.
+
 import Testing
 
 @testable import VectorSnapshot

@@ -1,3 +1,5 @@
+// The checksum, in each of its variants: known values, the definition computed bit by bit, and parts one after the other.
+
 import CChecksum
 import Testing
 

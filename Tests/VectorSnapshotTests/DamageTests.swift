@@ -1,3 +1,5 @@
+// Files cut off, lengthened, flipped and mixed: no damage loads, and what is damaged is named.
+
 import Glibc
 import Testing
 

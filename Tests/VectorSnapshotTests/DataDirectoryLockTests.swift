@@ -1,3 +1,5 @@
+// A data directory has one owner: held once, named to whoever comes second, free when its process is gone.
+
 import Foundation
 import Synchronization
 import Testing

@@ -1,3 +1,5 @@
+// Frozen files, and the example of docs/SNAPSHOT.md: what was written once is read for ever.
+
 import Foundation
 import Testing
 

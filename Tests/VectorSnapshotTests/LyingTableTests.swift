@@ -1,3 +1,5 @@
+// Files whose checksums are right and whose tables lie: every length and place is checked before it is followed.
+
 import Testing
 
 @testable import VectorSnapshot

@@ -1,3 +1,5 @@
+// What is written comes back: all sizes of elements and blocks, any number of threads, and limits that are told before a byte is written.
+
 import Foundation
 import Synchronization
 import Testing

@@ -1,3 +1,5 @@
+// The folder of a collection: which file is current, which go, numbers that are never given out twice, and a crash at every call.
+
 import Foundation
 import Synchronization
 import Testing

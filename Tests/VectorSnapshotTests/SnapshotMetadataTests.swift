@@ -1,3 +1,5 @@
+// Metadata as bytes: every type comes back, and bytes that are none are refused.
+
 import Testing
 
 @testable import VectorSnapshot

@@ -1,3 +1,5 @@
+// Writes that fall short or fail: the file that was there stays, and a full disk is told with what was missing.
+
 import Foundation
 import Testing
 

@@ -77,12 +77,6 @@ struct ComparisonPlan: Sendable {
     }
   }
 
-  /// Bytes that the tables take on the server's disk, about: each index has a copy of the rows, and is not much smaller than they are.
-  func diskBytes(rows: Int, dimension: Int, column: VectorType) -> Int {
-    let table = rows * (dimension * (column == .vector ? 4 : 2) + 64)
-    return table + indexes.filter { $0 != .exact }.count * 2 * table
-  }
-
   /// The most that a build takes in the server.
   func graphBytes(rows: Int, dimension: Int, column: VectorType) -> Int {
     Self.graphBytes(indexes, rows: rows, dimension: dimension, column: column)

@@ -20,7 +20,7 @@ struct IndexCommand: ParsableCommand {
       what is measured.
       """)
 
-  @Option(help: "The vectors to index: .npy, .fvecs or .fbin.") var base: String
+  @Option(help: "The vectors to index: \(VectorFile.formats).") var base: String
   @Option(help: "The queries, in the same formats; not rows of the base.") var queries: String
   @Option(help: "cosine, inner_product (ip) or l2.") var metric = "cosine"
   @Option(help: "Results a query.") var k = 10

@@ -8,7 +8,7 @@ import VectorWire
 struct QuestionOptions: ParsableArguments {
   @Option(help: ArgumentHelp("The server.", valueName: "host:port")) var server = ServerAddress.usual
   @Option(help: "The collection that is searched.") var collection: String
-  @Option(help: "Queries, as vectors: .npy, .fvecs or .fbin.") var queries: String?
+  @Option(help: "Queries, as vectors: \(VectorFile.formats).") var queries: String?
   @Option(
     help: ArgumentHelp(
       "Queries as they were asked: JSON lines {\"vector\": […], \"k\": 10, \"filter\": \"tenant = 7\"}.",

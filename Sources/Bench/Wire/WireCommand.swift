@@ -21,7 +21,7 @@ struct WireCommand: AsyncParsableCommand {
       sockets, so that what is measured is the server; it does take a core of this machine. Medians over the rounds.
       """)
 
-  @Option(help: "The vectors to index: .npy, .fvecs or .fbin.") var base: String
+  @Option(help: "The vectors to index: \(VectorFile.formats).") var base: String
   @Option(help: "The queries, in the same formats.") var queries: String
   @Option(help: "cosine, inner_product (ip) or l2.") var metric = "cosine"
   @Option(help: "Results a query.") var k = 10

@@ -2,6 +2,8 @@
 //
 // CRC-32C is in C because Swift cannot compile one function for several instruction sets, and the CRC instruction of x86-64 and
 // ARMv8 is about ten times as fast as tables. The variant is chosen once, at the first call.
+//
+// May use: the standard library's types.
 
 #pragma once
 

@@ -1,4 +1,6 @@
 // Waiting for sockets to the nanosecond: calls of Linux that Swift's view of the C library leaves out.
+//
+// May use: <poll.h>.
 #ifndef VZ_TIMED_POLL_H
 #define VZ_TIMED_POLL_H
 

@@ -4,6 +4,8 @@
 // on older CPUs. Here each file names its own targets, so no unsafe flag is needed (docs/decisions/0001-kernels-in-c.md).
 //
 // Pointers and sizes only. The shape of this header is the same on every CPU.
+//
+// May use: the standard library's types.
 #pragma once
 
 #include <stdbool.h>

@@ -1,3 +1,5 @@
+// The journal in its ordinary life: appending, reading, segments that begin and go, cuts, and the example of docs/JOURNAL.md.
+
 import Foundation
 import Testing
 

@@ -26,24 +26,18 @@ from .errors import (
     VizinhoError,
 )
 from .filters import Attribute, Filter, attribute
+from .kinds import AttributeType, Metric, Plan, RecordIDKind, Shortfall, Storage
+from .position import LSN, Position
 from .results import (
-    LSN,
     AttributeInfo,
-    AttributeType,
     Collection,
     Description,
     Fetched,
     Hit,
-    Metric,
-    Plan,
-    Position,
     RecordID,
-    RecordIDKind,
     SearchBatch,
     SearchResult,
     ServerInfo,
-    Shortfall,
-    Storage,
 )
 
 __all__ = [

@@ -16,11 +16,11 @@ from ._freshness import Freshness
 from ._modifiers import Filters, Modifiers
 from ._options import Options
 from .errors import ConnectionFailed
+from .position import Position
 from .results import (
     Collection,
     Description,
     Fetched,
-    Position,
     RecordID,
     SearchBatch,
     SearchResult,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .errors import InvalidRequest
-from .results import Position
+from .position import Position
 
 #: The longest that a server lets a request wait.
 WAIT_SECONDS_MAX: Final = 60.0

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from .errors import InvalidRequest
-from .results import LSN, TRANSACTIONS_FLAG, Position
+from .position import LSN, TRANSACTIONS_FLAG, Position
 
 # The name of the file that is written now begins with the timeline; what pg_control_checkpoint()
 # says is behind for a moment after a promotion.

@@ -28,26 +28,20 @@ from ._wire import (
     VERSION,
 )
 from .errors import ProtocolError, ServerError, server_error
+from .kinds import AttributeType, Metric, Plan, RecordIDKind, Shortfall, Storage
+from .position import LSN, Position
 from .results import (
-    LSN,
     AttributeInfo,
-    AttributeType,
     Collection,
     Description,
     Fetched,
     IDBlock,
-    Metric,
     Payload,
-    Plan,
-    Position,
     Receipt,
     RecordID,
-    RecordIDKind,
     RecordIDs,
     SearchBatch,
     ServerInfo,
-    Shortfall,
-    Storage,
 )
 
 #: What may say whose a row is.

@@ -15,11 +15,11 @@ from ._freshness import Freshness
 from ._modifiers import Filters, Modifiers
 from ._options import Options
 from ._sync_link import Link
+from .position import Position
 from .results import (
     Collection,
     Description,
     Fetched,
-    Position,
     RecordID,
     SearchBatch,
     SearchResult,

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import InvalidRequest, ProtocolError
-from .results import RecordID, RecordIDKind
+from .kinds import RecordIDKind
+from .results import RecordID
 
 VERSION: Final = 1
 MAGIC: Final = b"VZNH"

@@ -2,65 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterator, Sequence
-from enum import IntEnum
-from typing import Any, Final, NamedTuple, TypeAlias, overload
+from typing import Any, NamedTuple, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
+
+from .kinds import AttributeType, Metric, Plan, RecordIDKind, Shortfall, Storage
+from .position import Position
 
 #: The key of a row, as Postgres has it; a tuple is a key of several columns.
 RecordID: TypeAlias = int | uuid.UUID | str | tuple[int | uuid.UUID | str, ...]
 #: Int64 keys stay a numpy array; the other kinds are a list.
 RecordIDs: TypeAlias = npt.NDArray[np.int64] | Sequence[RecordID]
-
-
-class Metric(IntEnum):
-    """How a collection measures distance; the values are pgvector's."""
-
-    COSINE = 1
-    INNER_PRODUCT = 2
-    L2 = 3
-
-
-class Storage(IntEnum):
-    """How a collection keeps its vectors, and so how exact distances and fetched vectors are."""
-
-    #: As Postgres has them, bit for bit.
-    F32 = 1
-    #: In half precision.
-    F16 = 2
-    #: In 8 bits a component.
-    INT8 = 3
-    #: In 8 bits a component, found by 4-bit codes.
-    INT4X8 = 4
-    #: In half precision, found by 4-bit codes.
-    INT4X16 = 5
-
-
-class RecordIDKind(IntEnum):
-    """The type of a collection's record ids."""
-
-    INT64 = 1
-    UUID = 2
-    TEXT = 3
-    COMPOSITE = 4
-
-
-class AttributeType(IntEnum):
-    """What an attribute's values are."""
-
-    BOOL = 1
-    INT64 = 2
-    FLOAT64 = 3
-    TIMESTAMP = 4
-    UUID = 5
-    KEYWORD = 6
-    INT64_ARRAY = 7
-    UUID_ARRAY = 8
-    KEYWORD_ARRAY = 9
 
 
 class AttributeInfo(NamedTuple):
@@ -83,109 +38,6 @@ class Description(NamedTuple):
     attributes: list[AttributeInfo]
     #: The columns whose text hits can bring back.
     payload: list[str]
-
-
-class Plan(IntEnum):
-    """How a search with a filter found its answer."""
-
-    NOTHING_MATCHES = 1
-    #: All rows that match were scored as answers are: nothing can be missing.
-    EXACT_SCAN = 2
-    #: All rows that match were scored by their codes, the nearest of them again as answers are.
-    CODE_SCAN = 3
-    #: The graph was walked, and rows that do not match were left out.
-    WALK = 4
-    #: A walk would have cost more than a scan, or found too few, so a scan came after it.
-    WALK_THEN_SCAN = 5
-
-
-class Shortfall(IntEnum):
-    """Why fewer results came than were asked for."""
-
-    #: No more rows match.
-    FEW_MATCH = 1
-    #: The others are farther than `distance_max`.
-    THRESHOLD = 2
-    #: There are no more groups.
-    GROUPS = 3
-
-
-class LSN(int):
-    """A position in Postgres' write-ahead log: a number that prints as `16/B374D848`."""
-
-    __slots__ = ()
-
-    @classmethod
-    def parse(cls, text: str) -> LSN:
-        """Reads Postgres' text form."""
-        high, slash, low = text.partition("/")
-        try:
-            halves = int(high, 16), int(low, 16)
-        except ValueError:
-            halves = -1, -1
-        if not slash or not all(0 <= half < 2**32 for half in halves):
-            raise ValueError(
-                f"{text!r} is no LSN: expected two hexadecimal numbers as in '16/B374D848'"
-            )
-        return cls(halves[0] << 32 | halves[1])
-
-    def __str__(self) -> str:
-        return f"{self >> 32:X}/{self & 0xFFFFFFFF:X}"
-
-    def __repr__(self) -> str:
-        return f"LSN({str(self)!r})"
-
-
-#: Digits alone, and no more of them than the numbers can have.
-_TOKEN = re.compile(r"([0-9]{1,20})-([0-9]{1,10})-([0-9A-Fa-f]{1,8})\.([0-9A-Fa-f]{1,8})")
-_PRINTED_LSN = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}")
-
-
-#: Set in a position's timeline where ids of transactions stand in the place of the log's positions.
-TRANSACTIONS_FLAG: Final = 1 << 31
-
-
-class Position(NamedTuple):
-    """What an answer is in step with: a place in the history of one Postgres cluster."""
-
-    system_id: int
-    applied_lsn: LSN
-    timeline: int
-
-    @property
-    def counts_transactions(self) -> bool:
-        """Whether `applied_lsn` is the id of a transaction, below which all is applied (outbox)."""
-        return bool(self.timeline & TRANSACTIONS_FLAG)
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the server knows how far it has followed Postgres."""
-        return self.applied_lsn != 0
-
-    def __str__(self) -> str:
-        """A token that a cookie, a header or a URL can carry; `parse` reads it."""
-        high, low = self.applied_lsn >> 32, self.applied_lsn & 0xFFFFFFFF
-        return f"{self.system_id}-{self.timeline}-{high:X}.{low:X}"
-
-    @classmethod
-    def parse(cls, text: str) -> Position:
-        """Reads a token, or an LSN as Postgres prints it, of any system and any timeline.
-
-        Raises:
-            ValueError: it is neither.
-        """
-        token = _TOKEN.fullmatch(text)
-        if token is None:
-            lsn = _PRINTED_LSN.fullmatch(text)
-            if lsn is None:
-                raise ValueError(
-                    f"{text[:64]!r} is no position: expected a token, or an LSN as in '16/B374D848'"
-                )
-            return cls(0, LSN.parse(text), 0)
-        system_id, timeline = int(token[1]), int(token[2])
-        if system_id >= 2**64 or timeline >= 2**32:
-            raise ValueError(f"{text!r} is no position: its numbers are too large")
-        return cls(system_id, LSN(int(token[3], 16) << 32 | int(token[4], 16)), timeline)
 
 
 class _Hit(NamedTuple):
