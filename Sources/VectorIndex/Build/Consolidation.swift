@@ -46,10 +46,11 @@ extension HNSWIndex {
   }
 
   /// Makes the graph one of just the rows of a version: each of them is linked and can be reached, and no edge of theirs leads to another.
-  /// Searches and changes go on meanwhile, and rows that die during it stay what they are, until the next mending. Waits for the searches that
-  /// began before that version, so it is not for one who is in the middle of a search.
+  /// Searches and changes go on meanwhile, and rows that die during it stay what they are, until the next mending. The searches that began
+  /// before that version are waited for, as long as a search may take: one that takes longer may miss rows that have been replaced since.
   func settle(_ freeze: Freeze, _ linking: inout Linking) {
-    while store.pins.oldestSearch() < freeze.rows.version { yieldThread() }
+    let start = ContinuousClock.now
+    while store.pins.oldestSearch() < freeze.rows.version, start.duration(to: .now) < Self.searchesMax { yieldThread() }
     linking.horizon = freeze.rows.version
     defer { linking.horizon = VectorStore.now }
     let scratch = linking.scratch(store)
@@ -64,6 +65,8 @@ extension HNSWIndex {
     withRows { $0.linked -= linked }
     unlink(freeze.retired)
   }
+
+  private static let searchesMax = Duration.milliseconds(500)
 
   /// Takes all edges to retired nodes away, and mends the graph around them.
   ///

@@ -46,7 +46,8 @@ extension HNSWIndex {
     // What is removed from now on is retired as a node, and what was removed before is none.
     let (slots, dead) = withRows { rows in
       // A search that began before a row died, and has not looked through the tail yet, must still come to it.
-      let horizon = min(horizon, store.pins.oldestSearch())
+      // (For a moment that is saved it is not: only its rows are linked.)
+      let horizon = horizon == VectorStore.now ? min(horizon, store.pins.oldestSearch()) : horizon
       var slots: [UInt32] = []
       var dead: [UInt32] = []
       for i in 0..<taken {

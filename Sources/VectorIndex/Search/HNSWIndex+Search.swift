@@ -15,7 +15,7 @@ extension HNSWIndex {
   /// - program: of ``compile(_:)`` of this index: only rows that the filter is TRUE of are found, and `k` of them wherever there are
   ///   `k`. Of a row whose attributes are changed meanwhile, the old ones count or the new.
   /// - scratch: this thread's, made for this index. Once warmed, a search allocates nothing.
-  /// - body: sees the hits while they cannot change. It must not change the index, nor save it, which waits for searches.
+  /// - body: sees the hits while they cannot change. It must not change the index.
   /// - Throws: `dimensionMismatch`, `notFinite`, `zeroVector`, `invalidK`, `invalidEffort`, `invalidRecallTarget`.
   /// - Complexity: about `M` distances for each node that is expanded, ``SearchHits/effort``; a scan of all rows if exact. With a
   ///   filter, that of ``matching(_:version:into:)`` besides, and at most two distances for each matching row, one of them by codes that
