@@ -72,6 +72,20 @@ final class FollowerFixture {
     return configuration
   }
 
+  /// For followers that write no snapshot.
+  static let noSaver = SnapshotSaver(save: { _, _, _ in nil }, collected: {})
+
+  /// A collection without a row, where the stream begins.
+  static func emptyCollection() throws -> Collection {
+    let collection = try Collection(name: "rows", index: HNSWIndex(configuration: configuration()), position: start)
+    collection.followState = FollowState(.catchingUp)
+    return collection
+  }
+
+  static func until(_ holds: () -> Bool) async throws {
+    while !holds() { try await Task.sleep(for: .milliseconds(1)) }
+  }
+
   /// - collection: stands where the fixture began, or at a commit.
   /// - relations: what the stream had told before the journal's beginning.
   func follower(

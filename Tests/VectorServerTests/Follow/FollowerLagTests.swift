@@ -10,36 +10,23 @@ import VectorIndex
 @testable import VectorServer
 
 @Suite(.timeLimit(.minutes(2))) struct FollowerLagTests {
-  private let noSaver = SnapshotSaver(save: { _, _, _ in nil }, collected: {})
-
-  private func until(_ holds: () -> Bool) async throws {
-    while !holds() { try await Task.sleep(for: .milliseconds(1)) }
-  }
-
-  private func emptyCollection() throws -> Collection {
-    let collection = try Collection(
-      name: "rows", index: HNSWIndex(configuration: FollowerFixture.configuration()), position: start)
-    collection.followState = FollowState(.catchingUp)
-    return collection
-  }
-
   @Test func whatHasNotComeCounts() async throws {
     let fixture = try FollowerFixture()
-    let collection = try emptyCollection()
-    let follower = try fixture.follower(of: collection, saver: noSaver)
+    let collection = try FollowerFixture.emptyCollection()
+    let follower = try fixture.follower(of: collection, saver: FollowerFixture.noSaver)
     let bound = follower.configuration.lagBytesReady
     let thread = WorkerThread("follower") { follower.run() }
-    try await until { collection.followState?.phase == .inStep }
+    try await FollowerFixture.until { collection.followState?.phase == .inStep }
     fixture.log.noteLogEnd(LSN(rawValue: start.appliedLSN + bound))
-    try await until { collection.followState?.lagBytes == bound }
+    try await FollowerFixture.until { collection.followState?.lagBytes == bound }
     #expect(collection.followState?.phase == .inStep && collection.followState?.behindSince == nil)
     fixture.log.noteLogEnd(LSN(rawValue: start.appliedLSN + bound + 1))
-    try await until { collection.followState?.phase == .catchingUp }
+    try await FollowerFixture.until { collection.followState?.phase == .catchingUp }
     #expect(collection.followState?.lagBytes == bound + 1)
     #expect(collection.followState?.behindSince != nil)
     // It was of no interest here.
     fixture.log.frontier.advance { $0.lsn = LSN(rawValue: start.appliedLSN + bound + 1) }
-    try await until { collection.followState?.phase == .inStep }
+    try await FollowerFixture.until { collection.followState?.phase == .inStep }
     #expect(collection.followState?.lagBytes == 0 && collection.followState?.behindSince == nil)
     follower.end(saves: false)
     thread.join()
@@ -49,21 +36,21 @@ import VectorIndex
   @Test func transactionsCountUntilTheyAreApplied() async throws {
     var random = SeededRandom(seed: 1)
     let fixture = try FollowerFixture()
-    let collection = try emptyCollection()
+    let collection = try FollowerFixture.emptyCollection()
     let follower = try fixture.follower(
-      of: collection, saver: noSaver,
+      of: collection, saver: FollowerFixture.noSaver,
       rowReading: { () throws(SourceError) -> MissingRows.Fetch in
         throw SourceError(.connectionFailed, "nobody is there")
       })
     try fixture.commit(FollowerFixture.rows(0..<3, &random))
     let thread = WorkerThread("follower") { follower.run() }
-    try await until { collection.followState?.phase == .inStep }
+    try await FollowerFixture.until { collection.followState?.phase == .inStep }
     // Only Postgres knows the row's other values.
     try fixture.commit([:], moving: [1: 10])
-    try await until { collection.followState?.phase == .stalled }
+    try await FollowerFixture.until { collection.followState?.phase == .stalled }
     #expect(collection.followState?.lagTransactions == 1)
     for id in 20..<23 as Range<Int64> { try fixture.commit(FollowerFixture.rows(id..<(id + 1), &random)) }
-    try await until { collection.followState?.lagTransactions == 4 }
+    try await FollowerFixture.until { collection.followState?.lagTransactions == 4 }
     #expect(collection.followState?.phase == .stalled && collection.index.count == 3)
     follower.end(saves: false)
     thread.join()
@@ -71,8 +58,8 @@ import VectorIndex
 
   @Test func oneThatDoesNotMoveIsToldOf() throws {
     let fixture = try FollowerFixture()
-    let collection = try emptyCollection()
-    let follower = try fixture.follower(of: collection, saver: noSaver)
+    let collection = try FollowerFixture.emptyCollection()
+    let follower = try fixture.follower(of: collection, saver: FollowerFixture.noSaver)
     func tell(outage: String? = nil, stuck: String? = nil) -> FollowState? {
       follower.tellLag(fixture.log.frontier.mark, outage: outage, stuck: stuck)
       return collection.followState
@@ -100,9 +87,9 @@ import VectorIndex
   /// Its thread is busy, or not there.
   @Test func aProofDoesNotWaitForEver() throws {
     let fixture = try FollowerFixture()
-    let collection = try emptyCollection()
+    let collection = try FollowerFixture.emptyCollection()
     collection.followState = FollowState(.stalled, reason: "there is no memory")
-    let follower = try fixture.follower(of: collection, saver: noSaver)
+    let follower = try fixture.follower(of: collection, saver: FollowerFixture.noSaver)
     let patience = ProofPatience(cancel: StopFlag(), seconds: 0.2)
     do {
       _ = try follower.differing([.int64(1)], within: patience)
@@ -135,7 +122,7 @@ import VectorIndex
   @Test func aSnapshotThatIsNotWrittenIsNoneThatIs() throws {
     let fixture = try FollowerFixture()
     let follower = try fixture.follower(
-      of: emptyCollection(),
+      of: FollowerFixture.emptyCollection(),
       saver: SnapshotSaver(save: { _, _, place in place().map { _ in 0 } }, collected: {}))
     try follower.save()
     #expect(follower.state.withLock { $0.snapshots } == 1)

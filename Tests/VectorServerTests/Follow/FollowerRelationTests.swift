@@ -14,35 +14,23 @@ import VectorIndex
   private static let varchar: UInt32 = 1_043
   private static let text: UInt32 = 25
 
-  private let noSaver = SnapshotSaver(save: { _, _, _ in nil }, collected: {})
-
-  private func until(_ holds: () -> Bool) async throws {
-    while !holds() { try await Task.sleep(for: .milliseconds(1)) }
-  }
-
-  private func emptyCollection() throws -> Collection {
-    let collection = try Collection(
-      name: "rows", index: HNSWIndex(configuration: FollowerFixture.configuration()), position: start)
-    collection.followState = FollowState(.catchingUp)
-    return collection
-  }
-
   @Test func whatWasToldBeforeTheTableWasAlteredIsNoFault() async throws {
     var random = SeededRandom(seed: 1)
     let fixture = try FollowerFixture()
-    let collection = try emptyCollection()
+    let collection = try FollowerFixture.emptyCollection()
     let follower = try fixture.follower(
-      of: collection, saver: noSaver, relations: [FollowerFixture.relationMessage(titleType: Self.varchar)])
+      of: collection, saver: FollowerFixture.noSaver,
+      relations: [FollowerFixture.relationMessage(titleType: Self.varchar)])
     let thread = WorkerThread("follower") { follower.run() }
     // Nobody writes.
-    try await until { collection.followState?.phase == .inStep || follower.fault != nil }
+    try await FollowerFixture.until { collection.followState?.phase == .inStep || follower.fault != nil }
     #expect(follower.fault == nil)
     // The same where a segment says again what was told.
     let idle = try fixture.commit([:], titleType: Self.varchar)
-    try await until { collection.position.appliedLSN >= idle || follower.fault != nil }
+    try await FollowerFixture.until { collection.position.appliedLSN >= idle || follower.fault != nil }
     #expect(follower.fault == nil)
     let last = try fixture.commit(FollowerFixture.rows(0..<5, title: "a title", &random), titleType: Self.text)
-    try await until { collection.position.appliedLSN >= last || follower.fault != nil }
+    try await FollowerFixture.until { collection.position.appliedLSN >= last || follower.fault != nil }
     follower.end(saves: false)
     thread.join()
     #expect(follower.fault == nil)
@@ -53,18 +41,18 @@ import VectorIndex
   @Test func aChangeOfAnAlteredTableIsRefused() async throws {
     var random = SeededRandom(seed: 2)
     let fixture = try FollowerFixture()
-    let collection = try emptyCollection()
+    let collection = try FollowerFixture.emptyCollection()
     let reasons = Mutex<[String]>([])
     let follower = try fixture.follower(
-      of: collection, saver: noSaver, onResync: { _, reason in reasons.withLock { $0.append(reason) } })
+      of: collection, saver: FollowerFixture.noSaver, onResync: { _, reason in reasons.withLock { $0.append(reason) } })
     try fixture.commit(FollowerFixture.rows(0..<3, title: "a title", &random))
     let altered = try fixture.commit([:], titleType: Self.varchar)
     let thread = WorkerThread("follower") { follower.run() }
-    try await until { collection.position.appliedLSN >= altered || follower.fault != nil }
+    try await FollowerFixture.until { collection.position.appliedLSN >= altered || follower.fault != nil }
     #expect(follower.fault == nil)
     // What fitted before does not count any more.
     try fixture.commit(FollowerFixture.rows(3..<4, title: "a title", &random))
-    try await until { follower.fault != nil || collection.position.appliedLSN > altered }
+    try await FollowerFixture.until { follower.fault != nil || collection.position.appliedLSN > altered }
     follower.end(saves: false)
     thread.join()
     #expect(reasons.withLock { $0.count } == 1 && follower.fault?.contains("another type (1043") == true)
@@ -83,9 +71,9 @@ import VectorIndex
     let moved = try #require(fixture.rows[1_003])
     let layout = try FollowerFixture.source().description.layout
     let tries = Atomic<Int>(0)
-    let collection = try emptyCollection()
+    let collection = try FollowerFixture.emptyCollection()
     let follower = try fixture.follower(
-      of: collection, saver: noSaver,
+      of: collection, saver: FollowerFixture.noSaver,
       rowReading: { () throws(SourceError) -> MissingRows.Fetch in
         if tries.wrappingAdd(1, ordering: .relaxed).newValue == 1 {
           throw SourceError(.connectionFailed, "nobody listens")
@@ -97,7 +85,7 @@ import VectorIndex
         }
       }, onResync: { _, _ in })
     let thread = WorkerThread("follower") { follower.run() }
-    try await until { collection.position.appliedLSN >= last || follower.fault != nil }
+    try await FollowerFixture.until { collection.position.appliedLSN >= last || follower.fault != nil }
     follower.end(saves: false)
     thread.join()
     #expect(follower.fault == nil && tries.load(ordering: .relaxed) == 2)
