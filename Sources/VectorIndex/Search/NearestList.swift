@@ -11,6 +11,10 @@ struct NearestList: ~Copyable {
   private var allocated: Int
   private(set) var count = 0
   private(set) var limit = 0
+  /// A candidate that is not below this does not get in.
+  private(set) var bound = Candidate.none
+  /// How many entries there may be.
+  private var room = 0
   /// Entries that are as near as the one before them.
   private var ties = 0
   /// Of these, as many have places of their own.
@@ -34,11 +38,14 @@ struct NearestList: ~Copyable {
 
   /// Empties the list. Allocates only when it may grow longer than ever before.
   ///
+  /// - newLimit: of entries, 1 at least.
   /// - copiesMax: how many of one distance are kept, where those count as one; nil where each counts. At least as many as are wanted in the
   ///   end: it does not matter then which of them they are.
   mutating func reset(limit newLimit: Int, copiesMax copies: Int? = nil) {
     count = 0
     limit = newLimit
+    room = newLimit
+    bound = Candidate.none
     ties = 0
     hasBeenFull = false
     tiesMax = copies == nil ? 0 : Self.placesForTies * newLimit
@@ -54,13 +61,6 @@ struct NearestList: ~Copyable {
   /// Several groups of copies may be near: for their places, so many times the limit.
   private static let placesForTies = 3
 
-  @inline(__always)
-  private var room: Int { limit &+ min(ties, tiesMax) }
-
-  /// A candidate that is not below this does not get in.
-  @inline(__always)
-  var bound: UInt64 { count < room ? Candidate.none : entries[count &- 1] }
-
   /// Up to so many entries are moved one by one.
   private static let shortMax = 24
 
@@ -71,7 +71,7 @@ struct NearestList: ~Copyable {
   mutating func insert(_ entry: UInt64) -> Bool {
     var place: Int
     let entries = entries
-    if count < Self.shortMax {
+    if count <= Self.shortMax {
       // From the back: most that get in late get in late.
       place = count
       // In bounds: place > 0 before entries[place − 1] is read.
@@ -84,10 +84,13 @@ struct NearestList: ~Copyable {
     }
     entries[place] = entry
     count &+= 1
-    if tiesMax > 0, isTied(place), !keepsTie(at: place) { return false }
-    while count > room { removeLast() }
-    if count == room { hasBeenFull = true }
-    return true
+    let isKept = tiesMax == 0 || !isTied(place) || keepsTie(at: place)
+    if count >= room {
+      while count > room { removeLast() }
+      bound = entries[count &- 1]
+      hasBeenFull = true
+    }
+    return isKept
   }
 
   @inline(__always)
@@ -115,14 +118,20 @@ struct NearestList: ~Copyable {
       count &-= 1
       return false
     }
-    ties &+= 1
+    countTies(ties &+ 1)
     return true
+  }
+
+  @inline(__always)
+  private mutating func countTies(_ counted: Int) {
+    ties = counted
+    room = limit &+ min(counted, tiesMax)
   }
 
   @inline(__always)
   private mutating func removeLast() {
     count &-= 1
-    if tiesMax > 0, count > 0, Self.isTie(entries[count &- 1], entries[count]) { ties &-= 1 }
+    if tiesMax > 0, count > 0, Self.isTie(entries[count &- 1], entries[count]) { countTies(ties &- 1) }
   }
 
   /// Finds the place by halves, without a branch on what cannot be guessed, and moves what is behind it at once: with 200
