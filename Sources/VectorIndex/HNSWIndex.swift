@@ -73,6 +73,8 @@ public final class HNSWIndex: @unchecked Sendable {
     var removed = 0
     /// So many of the retired nodes were left by the last mending: a search still saw their rows.
     var stayed = 0
+    /// Any search that pinned this version or a later one sees none of those.
+    var stayedFor: UInt64 = 0
     /// Slots that no edge leads to since a version; versions ascend.
     var unlinked: [(slots: [UInt32], version: UInt64)] = []
 
@@ -94,8 +96,8 @@ public final class HNSWIndex: @unchecked Sendable {
   struct Linking {
     /// Nodes inserted so far; decides the next one's layer. Wraps around: a snapshot may say any number.
     var insertions: UInt64 = 0
-    /// Rows that died at or before this version are no places for edges to lead to. Those of an earlier one than now are for a moment
-    /// that is being saved.
+    /// Rows that died at or before this version are no places for edges to lead to. An earlier one than now is that of a moment that is being
+    /// saved, or of a mending beside searches that may see what died since.
     var horizon = VectorStore.now
     /// When rows that cannot be reached were last looked for, and how long that took.
     var lastProof = (end: ContinuousClock.now, duration: Duration.zero)

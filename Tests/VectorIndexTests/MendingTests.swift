@@ -26,6 +26,15 @@ import Testing
     }
   }
 
+  /// Waits for what another thread does, a minute at most.
+  private func comes(_ whereTo: Comment, _ isThere: () -> Bool) async throws {
+    for _ in 0..<12_000 {
+      if isThere() { return }
+      try await Task.sleep(for: .milliseconds(5))
+    }
+    Issue.record(whereTo)
+  }
+
   private func unreachable(_ index: HNSWIndex) -> [UInt32] { index.withLinks { _ in index.unreachableSlots() } }
 
   /// The graph was mended when rows had come and were not linked yet: what their linking cuts off is the next mending's business.
@@ -35,7 +44,9 @@ import Testing
       print("linked after mending, seed \(seed)")
       var random = SeededRandom(seed: seed)
       let index = try indexWithTail(seed: seed, random: &random)
+      #expect(index.removeRow(.int64(0)))
       index.consolidate()
+      #expect(index.tailCount == 250 && index.statistics().retiredRows == 0)
       index.linkTail(atMost: .max, threads: 1)
       cutOff += unreachable(index).count
       index.consolidate()
@@ -68,7 +79,7 @@ import Testing
       cutOff += unreachable(index).count
       #expect(index.withRows { $0.linked == 150 }, "fewer than a mending waits for otherwise, with the other hundred")
       let maintenance = Maintenance(of: index, pause: .milliseconds(20))
-      while index.tailCount > 0 || index.withRows({ $0.hasChanged }) { try await Task.sleep(for: .milliseconds(5)) }
+      try await comes("to rest") { index.tailCount == 0 && index.withRows { !$0.hasChanged } }
       #expect(unreachable(index).isEmpty)
       maintenance.stop()
       index.checkInvariants()
@@ -111,7 +122,7 @@ import Testing
     }
   }
 
-  /// What a search still sees is mended when it has ended, and nobody mends again and again until then.
+  /// What a search still sees is mended soon after it has ended, where it is much, and not only when rows are looked for that cannot be reached.
   @Test func whatStayedIsMendedInTheEnd() async throws {
     var random = SeededRandom(seed: 1)
     let index = try indexWithTail(seed: 1, random: &random)
@@ -122,11 +133,33 @@ import Testing
     index.consolidate()
     #expect(index.statistics().retiredRows == 300)
     #expect(index.withRows { $0.stayed == 300 && $0.removed == 0 })
-    let maintenance = Maintenance(of: index, pause: .milliseconds(20))
+    let maintenance = Maintenance(of: index, pause: .seconds(3_600))
     index.store.pins.giveBack(pin)
-    while index.statistics().retiredRows > 0 { try await Task.sleep(for: .milliseconds(5)) }
+    try await comes("to a mending") { index.statistics().retiredRows == 0 }
     maintenance.stop()
     index.checkInvariants()
+  }
+
+  /// Nodes that are shared out among threads get the same edges.
+  @Test func manyThreadsMendAsOneDoes() throws {
+    for seed in testSeeds {
+      print("mended by threads, seed \(seed)")
+      let links = try [1, 3].map { threads in
+        var random = SeededRandom(seed: seed)
+        let index = try HNSWIndex(
+          configuration: HNSWConfiguration(
+            dimension: Self.dimension, metric: .l2, storage: .f32, connectivity: 8, constructionEffort: 40, seed: seed))
+        try stage(0..<5_000, in: index, &random)
+        try index.linkStaged(threads: 1, calibrates: false)
+        for id in stride(from: Int64(0), to: 5_000, by: 3) { #expect(index.removeRow(.int64(id))) }
+        index.withLinks { index.consolidate(&$0, threads: threads) }
+        index.checkInvariants()
+        return (0..<UInt32(5_000)).map { slot in
+          index.graph.layer(of: slot) < 0 ? [] : index.graph.neighbours(of: slot, layer: 0)
+        }
+      }
+      #expect(links[0] == links[1])
+    }
   }
 
   /// Who copies rows one by one for minutes does not keep dead nodes in searches' way.
@@ -170,9 +203,9 @@ import Testing
     first = nil
     try stage(2_000..<2_010, in: index, &random)
     try index.publishStaged()
-    while index.tailCount > 0 { try await Task.sleep(for: .milliseconds(5)) }
-    second.stop()
     #expect(first == nil)
+    try await comes("to link them") { index.tailCount == 0 }
+    second.stop()
   }
 }
 

@@ -110,6 +110,29 @@ import Testing
     #expect(StopRule(results: 50, limit: 4, rank: 4).bound(list) == 1)
   }
 
+  /// Where no more than a few have a place, though they are no copies, as many as are wanted end the walk nevertheless. Those that have one count
+  /// as one: they might be copies.
+  @Test func nearestListHasEnoughOfOneDistance() {
+    var list = NearestList(capacity: 4)
+    let rule = StopRule.effort(64, results: 10)
+    list.reset(limit: rule.limit, copiesMax: rule.copiesMax)
+    let enough = UInt32(rule.limit + rule.copiesMax - 1)
+    for slot in 0..<enough {
+      #expect(rule.bound(list) == .infinity, "after \(slot)")
+      if !list.insert(Candidate.pack(1, slot)) { list.noteUnlisted(Candidate.pack(1, slot)) }
+    }
+    let nearestUnlisted = list.nearestUnlisted
+    #expect(list.count == rule.copiesMax && rule.bound(list) == 1 && Candidate.distance(nearestUnlisted) == 1)
+    // What is nearer gets in, and the last distance goes when there are enough without it.
+    for slot in enough..<2 * enough {
+      #expect(rule.bound(list) == 1, "after \(slot)")
+      if !list.insert(Candidate.pack(0.5, slot)) { list.noteUnlisted(Candidate.pack(0.5, slot)) }
+    }
+    #expect(list.count == rule.copiesMax && rule.bound(list) == 0.5)
+    list.reset(limit: rule.limit, copiesMax: rule.copiesMax)
+    #expect(rule.bound(list) == .infinity)
+  }
+
   private func entries(_ list: borrowing NearestList) -> [UInt64] { (0..<list.count).map { list.entry(at: $0) } }
 
   /// Candidates come and the nearest is taken, as a walk does it: several at a time, distances rising slowly, the bound falling.

@@ -19,8 +19,8 @@ final class BuildScratch {
   let rowQuery: UnsafeMutablePointer<vz_query>
   private let rowNumbers: UnsafeMutablePointer<Float>
 
-  init(store: VectorStore) {
-    search = SearchScratch(store: store)
+  init(store: VectorStore, of reader: ReaderPins.Reader = .search) {
+    search = SearchScratch(store: store, of: reader)
     rowQuery = .allocate(capacity: 1)
     rowNumbers = VectorStore.zeros(store.width)
   }

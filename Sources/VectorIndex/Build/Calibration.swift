@@ -339,8 +339,15 @@ extension Calibration {
   }
 
   /// The reach at which a share is missed: between two points by the logarithm of the share; beyond the last that has enough
-  /// misses to tell, on the line through it and an earlier one.
+  /// misses to tell, on the line through it and an earlier one, and never where more was seen to be missed.
   static func reach(allowing share: Double, _ points: [ReachPoint]) -> Float {
+    let reach = expectedReach(allowing: share, points)
+    guard let missed = points.lastIndex(where: { $0.share > share }) else { return reach }
+    if missed == points.count - 1, points[missed].isTooDear || points.count == stepsMax { return .infinity }
+    return max(reach, points[missed].reach)
+  }
+
+  private static func expectedReach(allowing share: Double, _ points: [ReachPoint]) -> Float {
     let told = points.filter { $0.misses >= missesMin }
     // Where there is no line, what was seen to be enough; and where nothing was, only a scan is sure.
     let seen = points.first { $0.share <= share }?.reach ?? .infinity

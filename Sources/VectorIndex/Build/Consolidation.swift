@@ -7,6 +7,7 @@
 //
 // May use: Graph, Traversal, VectorStore.
 
+import Glibc
 import Synchronization
 
 extension HNSWIndex {
@@ -19,7 +20,8 @@ extension HNSWIndex {
     withLinks { consolidate(&$0) }
   }
 
-  func consolidate(_ linking: inout Linking) {
+  /// - threads: that mend.
+  func consolidate(_ linking: inout Linking, threads: Int = 1) {
     let taken = withRows { rows in rows.hasChanged ? takeMendable(&rows) : nil }
     guard let (retired, horizon) = taken else { return }
     linking.horizon = horizon
@@ -27,7 +29,7 @@ extension HNSWIndex {
     let scratch = linking.scratch(store)
     // Slots that are met here stay what they are.
     let version = store.pins.enter(scratch.search.pin)
-    mendLinks(to: retired, version: version, rows: count, scratch)
+    mendLinks(to: retired, version: version, rows: count, threads: threads, &linking)
     tieInUnreachable(scratch, &linking)
     store.pins.leave(scratch.search.pin)
     unlink(retired)
@@ -41,6 +43,7 @@ extension HNSWIndex {
     let firstStaying = retired.partition { store.isCurrent($0, at: horizon) }
     rows.retired = Array(retired[firstStaying...])
     rows.stayed = rows.retired.count
+    rows.stayedFor = store.pins.current
     retired.removeLast(retired.count - firstStaying)
     return (retired, horizon)
   }
@@ -49,17 +52,24 @@ extension HNSWIndex {
   /// Searches and changes go on meanwhile, and rows that die during it stay what they are, until the next mending. The searches that began
   /// before that version are waited for, as long as a search may take: one that takes longer may miss rows that have been replaced since.
   func settle(_ freeze: Freeze, _ linking: inout Linking) {
+    let tailRange = tail.range
+    let hasDead =
+      !freeze.retired.isEmpty
+      || (0..<freeze.tailCount).contains { !store.isCurrent(tail.slot($0, of: tailRange), at: freeze.rows.version) }
     let start = ContinuousClock.now
-    while store.pins.oldestSearch() < freeze.rows.version, start.duration(to: .now) < Self.searchesMax { yieldThread() }
+    while hasDead, store.pins.oldestSearch() < freeze.rows.version, start.duration(to: .now) < Self.searchesMax {
+      usleep(Self.searchesPause)
+    }
     linking.horizon = freeze.rows.version
     defer { linking.horizon = VectorStore.now }
     let scratch = linking.scratch(store)
     let staying = freeze.count - freeze.tailCount
     // Before anything is linked where new nodes would be linked to nothing, as when all rows were removed; else after.
     let mendsFirst = Self.areMost(leaving: freeze.retired.count, staying: staying)
-    if mendsFirst { mendLinks(to: freeze.retired, version: freeze.rows.version, rows: staying, scratch) }
-    let linked = linkFirst(freeze.tailCount, threads: WorkerThreads.coreCount, &linking)
-    if !mendsFirst { mendLinks(to: freeze.retired, version: freeze.rows.version, rows: freeze.count, scratch) }
+    let (version, threads) = (freeze.rows.version, WorkerThreads.coreCount)
+    if mendsFirst { mendLinks(to: freeze.retired, version: version, rows: staying, threads: threads, &linking) }
+    let linked = linkFirst(freeze.tailCount, threads: threads, &linking)
+    if !mendsFirst { mendLinks(to: freeze.retired, version: version, rows: freeze.count, threads: threads, &linking) }
     if freeze.hasChanged || linked > 0 { tieInUnreachable(scratch, &linking) }
     // Whom those cut off has been tied in.
     withRows { $0.linked -= linked }
@@ -67,28 +77,53 @@ extension HNSWIndex {
   }
 
   private static let searchesMax = Duration.milliseconds(500)
+  /// In µs.
+  private static let searchesPause: UInt32 = 500
 
   /// Takes all edges to retired nodes away, and mends the graph around them.
   ///
   /// - version: a pinned one, whose rows become neighbours; not before the horizon.
   /// - rows: that version's, about.
-  private func mendLinks(to retired: [UInt32], version: UInt64, rows: Int, _ scratch: BuildScratch) {
+  ///
+  /// What becomes of a node's edges follows from them and from those of the nodes that leave, which stay what they are: so nodes are shared out among
+  /// threads, and the outcome is the same.
+  private func mendLinks(
+    to retired: [UInt32], version: UInt64, rows: Int, threads: Int, _ linking: inout Linking
+  ) {
     guard !retired.isEmpty else { return }
-    replaceEntryIfRetired(scratch)
-    var starved: [UInt32] = []
+    // Each is used by one thread only.
+    nonisolated(unsafe) let scratches = linking.scratches(threads, store)
+    replaceEntryIfRetired(scratches[0])
     let leaving = Set(retired)
-    for slot in 0..<UInt32(store.slotsUsed.load(ordering: .relaxed)) {
-      let layer = graph.layer(of: slot)
-      guard layer >= 0 else { continue }
-      if store.isLive(slot, at: scratch.horizon) {
-        for l in 0...layer where !mendLinks(of: slot, layer: l, scratch) && l == 0 { starved.append(slot) }
-      } else if !leaving.contains(slot) {
-        // Removed since the sweep began, so it stays until the next. What it leads to by then must not be another node that has taken
-        // the place of one of these, and does not reach up to this layer.
-        for l in 0...layer { dropLinks(of: slot, layer: l, to: leaving) }
+    let slots = store.slotsUsed.load(ordering: .relaxed)
+    let starved = Shared<[UInt32]>([])
+    WorkerThreads.run(count: threads) { thread in
+      var found: [UInt32] = []
+      for first in stride(from: thread * Self.slotsMendedAtOnce, to: slots, by: threads * Self.slotsMendedAtOnce) {
+        for slot in UInt32(first)..<UInt32(min(first + Self.slotsMendedAtOnce, slots))
+        where !self.mendLinks(of: slot, to: leaving, scratches[thread]) { found.append(slot) }
       }
+      starved.withLock { [found] in $0 += found }
     }
-    for slot in starved { relink(slot, version: version, rows: rows, scratch) }
+    for slot in starved.withLock({ $0 }).sorted() { relink(slot, version: version, rows: rows, scratches[0]) }
+  }
+
+  private static let slotsMendedAtOnce = 1_024
+
+  /// - Returns: false where too few candidates were found for the places on the ground layer.
+  private func mendLinks(of slot: UInt32, to leaving: Set<UInt32>, _ scratch: BuildScratch) -> Bool {
+    let layer = graph.layer(of: slot)
+    guard layer >= 0 else { return true }
+    if store.isLive(slot, at: scratch.horizon) {
+      for l in stride(from: layer, to: 0, by: -1) { _ = mendLinks(of: slot, layer: l, scratch) }
+      return mendLinks(of: slot, layer: 0, scratch)
+    }
+    if !leaving.contains(slot) {
+      // Left by an earlier mending, and not given back yet: nothing leads to it, but a search may have been on it ever since. What it leads to
+      // must not be another node that has taken the place of one of these, and does not reach up to this layer.
+      for l in 0...layer { dropLinks(of: slot, layer: l, to: leaving) }
+    }
+    return true
   }
 
   /// Lets the slots of retired nodes be used again, as soon as no reader is on them.
@@ -120,8 +155,8 @@ extension HNSWIndex {
   private func mendLinks(of base: UInt32, layer: Int, _ scratch: BuildScratch) -> Bool {
     let horizon = scratch.horizon
     let neighbours = graph.neighbours(of: base, layer: layer)
-    var kept = neighbours.filter { store.isCurrent($0, at: horizon) }
-    guard kept.count < neighbours.count else { return true }
+    let left = neighbours.filter { store.isCurrent($0, at: horizon) }
+    guard left.count < neighbours.count else { return true }
     var seen = Set(neighbours)
     seen.insert(base)
     var candidates: [UInt32] = []
@@ -129,25 +164,24 @@ extension HNSWIndex {
       for candidate in graph.neighbours(of: retired, layer: layer)
       where isPlace(candidate, at: horizon) && seen.insert(candidate).inserted { candidates.append(candidate) }
     }
-    let nearest = self.neighbours(candidates, of: base, scratch)
-    var rest: [UInt32] = []
+    var kept = self.neighbours(left, of: base, scratch)
+    var rest: [Neighbour] = []
+    var copies: [Neighbour] = []
     let degreeMax = graph.degreeMax(onLayer: layer)
-    var keptDistances = self.neighbours(kept, of: base, scratch).map(\.distance)
-    for candidate in nearest where kept.count < degreeMax {
-      let nearestKept = self.neighbours(kept, of: candidate.slot, scratch).first?.distance ?? .infinity
-      // Of copies no more than NeighbourSelection takes.
-      let hasCopies =
-        nearestKept == candidate.distance && store.isCopy(candidate.slot, of: base)
-        && keptDistances.count { $0 == candidate.distance } >= degreeMax / 2
-      if nearestKept < candidate.distance || hasCopies {
-        rest.append(candidate.slot)
+    for candidate in self.neighbours(candidates, of: base, scratch) {
+      if kept.count == degreeMax { break }
+      let (isDiverse, isCopy) = traversal.compare(candidate, with: kept, scratch)
+      if !isDiverse {
+        rest.append(candidate)
+      } else if isCopy, kept.count(where: { $0.distance == candidate.distance }) >= degreeMax / 2 {
+        // Of copies no more than NeighbourSelection takes.
+        copies.append(candidate)
       } else {
-        kept.append(candidate.slot)
-        keptDistances.append(candidate.distance)
+        kept.append(candidate)
       }
     }
-    kept.append(contentsOf: rest.prefix(max(0, neighbours.count - kept.count)))
-    graph.withLock(on: base) { graph.setLinks(kept, of: base, layer: layer) }
+    kept.append(contentsOf: (rest + copies).prefix(max(0, neighbours.count - kept.count)))
+    graph.withLock(on: base) { graph.setLinks(kept.map(\.slot), of: base, layer: layer) }
     return kept.count >= neighbours.count
   }
 

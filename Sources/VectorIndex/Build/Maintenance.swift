@@ -14,7 +14,7 @@ public final class Maintenance: Sendable {
   /// Whether it was stopped: then another one may be at work.
   private let isStopped = Atomic<Bool>(false)
 
-  /// - threads: that link when many rows wait.
+  /// - threads: that link when many rows wait, and mend.
   /// - pause: between two looks for rows that linking others has cut off, unless many were linked; longer where that takes long.
   /// - Precondition: no other maintenance of the index runs.
   public init(of index: HNSWIndex, threads: Int = 1, pause: Duration = .seconds(1)) {

@@ -21,30 +21,41 @@ extension Traversal {
     _ candidates: [Neighbour], degree: Int, into result: inout [Neighbour], _ scratch: BuildScratch
   ) {
     result.removeAll(keepingCapacity: true)
-    let slots = scratch.search.batchSlots
-    let distances = scratch.search.batchDistances
     var copies = 0
     for candidate in candidates {
       if result.count == degree { return }
-      scratch.compare(with: candidate.slot, store)
-      var isDiverse = true
-      var isCopy = false
-      var first = 0
-      // Four at a time, nearest first: most candidates that fail do so against one of the nearest.
-      while first < result.count, isDiverse {
-        let count = min(4, result.count &- first)
-        for i in 0..<count { slots[i] = result[first &+ i].slot }
-        store.pairing.score(scratch.rowQuery, slots: slots, count: count, into: distances)
-        for i in 0..<count where distances[i] <= candidate.distance {
-          if distances[i] < candidate.distance { isDiverse = false }
-          // Whatever is not: it is as far from a copy of the base as from the base.
-          if !isCopy, distances[i] == candidate.distance { isCopy = store.isCopy(candidate.slot, of: slots[i]) }
-        }
-        first &+= count
-      }
-      guard isDiverse, !isCopy || copies < degree / 2 else { continue }
+      let (isDiverse, isCopy) = compare(candidate, with: result, scratch)
+      // The first of them is none of those that were kept before it.
+      guard isDiverse, !isCopy || copies &+ 1 < degree / 2 else { continue }
       if isCopy { copies &+= 1 }
       result.append(candidate)
     }
+  }
+
+  /// Compares a candidate with the neighbours that are kept.
+  ///
+  /// - kept: [R], ascending, or nearly so: most candidates that fail do so against one of the nearest.
+  /// - Returns: whether it is nearer to the base than to each of them; if so, whether one of them is a copy of it.
+  @inline(__always)
+  func compare(
+    _ candidate: Neighbour, with kept: [Neighbour], _ scratch: BuildScratch
+  ) -> (isDiverse: Bool, isCopy: Bool) {
+    let slots = scratch.search.batchSlots
+    let distances = scratch.search.batchDistances
+    scratch.compare(with: candidate.slot, store)
+    var isCopy = false
+    var first = 0
+    while first < kept.count {
+      let count = min(4, kept.count &- first)
+      for i in 0..<count { slots[i] = kept[first &+ i].slot }
+      store.pairing.score(scratch.rowQuery, slots: slots, count: count, into: distances)
+      for i in 0..<count where distances[i] <= candidate.distance {
+        if distances[i] < candidate.distance { return (false, false) }
+        // Whatever is not: it is as far from a copy of the base as from the base.
+        if !isCopy { isCopy = store.isCopy(candidate.slot, of: slots[i]) }
+      }
+      first &+= count
+    }
+    return (true, isCopy)
   }
 }

@@ -77,15 +77,29 @@ extension HNSWIndex {
     if store.isCopy(slot, of: nearest.slot), tieToCopy(slot, scratch) { return }
     let hasEdge = scratch.chosen[0].contains { graph.neighbours(of: $0.slot, layer: 0).contains(slot) }
     if hasEdge { return }
-    for i in 0..<scratch.search.nearest.count {
-      let base = scratch.search.nearest.slot(at: i)
-      if base != slot, isPlace(base, at: scratch.horizon), tie(slot, to: base) { return }
+    for amongCopies in [false, true] {
+      for i in 0..<scratch.search.nearest.count where isAmongCopies(i, slot, scratch) == amongCopies {
+        let base = scratch.search.nearest.slot(at: i)
+        if base != slot, isPlace(base, at: scratch.horizon), tie(slot, to: base) { return }
+      }
     }
     graph.withLock(on: nearest.slot) {
       // Somebody may have pruned its edges meanwhile: none may stand behind an empty place.
       let count = graph.neighbours(of: nearest.slot, layer: 0).count
       graph.groundLinks(of: nearest.slot)[min(count, graph.groundDegreeMax - 1)].store(slot, ordering: .releasing)
     }
+  }
+
+  /// Whether what was found is one of several copies of another vector than the slot's. Walks expand only so many of those that they meet
+  /// (Traversal.swift), so what is tied to another of them may be found by none.
+  private func isAmongCopies(_ i: Int, _ slot: UInt32, _ scratch: BuildScratch) -> Bool {
+    let base = scratch.search.nearest.slot(at: i)
+    let distance = scratch.search.nearest.distance(at: i)
+    let hasCopy = [i - 1, i + 1].contains {
+      $0 >= 0 && $0 < scratch.search.nearest.count && scratch.search.nearest.distance(at: $0) == distance
+        && store.isCopy(base, of: scratch.search.nearest.slot(at: $0))
+    }
+    return hasCopy && !store.isCopy(base, of: slot)
   }
 
   /// Ties a copy to another that has room: one that was found, or one that is tied to that, in the last place.
@@ -100,14 +114,16 @@ extension HNSWIndex {
       for _ in 0..<Self.tiesFollowed {
         guard base != slot, base != Graph.none, isPlace(base, at: scratch.horizon), store.isCopy(slot, of: base)
         else { break }
-        if tie(slot, to: base) { return true }
-        base = graph.groundLinks(of: base)[graph.groundDegreeMax - 1].load(ordering: .acquiring)
+        // Not asked for with the lock where it is full.
+        let last = graph.groundLinks(of: base)[graph.groundDegreeMax - 1].load(ordering: .acquiring)
+        if last == Graph.none, tie(slot, to: base) { return true }
+        base = last
       }
     }
     return false
   }
 
-  /// A hundred thousand copies, eight to a row, from each of some dozens that are found.
+  /// So many full rows of copies are passed, from each of those that were found and not chosen.
   private static let tiesFollowed = 1_024
 
   /// - Returns: whether there was room for the edge.
@@ -138,8 +154,10 @@ extension HNSWIndex {
       0, from: start, query: scratch.search.walkQuery,
       rule: .effort(configuration.constructionEffort, results: configuration.connectivity), version: nil,
       &scratch.search)
-    for i in 0..<scratch.search.nearest.count where isBase(scratch.search.nearest.slot(at: i)) {
-      return scratch.search.nearest.slot(at: i)
+    for amongCopies in [false, true] {
+      for i in 0..<scratch.search.nearest.count where isBase(scratch.search.nearest.slot(at: i)) {
+        if isAmongCopies(i, slot, scratch) == amongCopies { return scratch.search.nearest.slot(at: i) }
+      }
     }
     if scratch.search.nearest.count > 0 {
       let nearest = scratch.search.nearest.slot(at: 0)

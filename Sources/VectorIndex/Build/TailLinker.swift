@@ -31,7 +31,7 @@ extension HNSWIndex {
   func linkTail(atMost count: Int, threads: Int, _ linking: inout Linking) -> Bool {
     let taken = min(count, tail.range.count)
     guard taken > 0 else { return false }
-    if mostNodesLeave { consolidate(&linking) }
+    if mostNodesLeave { consolidate(&linking, threads: threads) }
     linkFirst(taken, threads: threads, &linking)
     return true
   }
@@ -92,26 +92,28 @@ extension HNSWIndex {
     return slots.count
   }
 
-  /// Links all of the tail.
-  func linkTail(threads: Int, _ linking: inout Linking) {
-    while linkTail(atMost: .max, threads: threads, &linking) {}
+  /// Whether more nodes are on their way out of the graph than stay, as when all rows were removed. New ones would be linked to nothing
+  /// then, each after a walk through thousands of them and a scan. Those that a search still sees cannot leave yet, and do not count.
+  var mostNodesLeave: Bool {
+    withRows { Self.areMost(leaving: $0.retired.count - staying($0), staying: count - tailCount) }
   }
 
-  /// Whether more nodes are on their way out of the graph than stay, as when all rows were removed. New ones would be linked to nothing
-  /// then, each after a walk through thousands of them and a scan.
-  var mostNodesLeave: Bool {
-    withRows { Self.areMost(leaving: $0.retired.count - $0.stayed, staying: count - tailCount) }
+  /// How many retired nodes stay for a search that is still at work.
+  private func staying(_ rows: RowChanges) -> Int {
+    rows.stayed > 0 && store.pins.oldestSearch() < rows.stayedFor ? rows.stayed : 0
   }
 
   static func areMost(leaving: Int, staying: Int) -> Bool { leaving >= max(consolidationMin, staying) }
 
   /// Whether changes have added up so that the graph should be mended.
   private var needsConsolidation: Bool {
-    withRows {
-      max($0.linked + $0.removed, $0.retired.count - $0.stayed)
-        >= max(Self.consolidationMin, count / Self.consolidationShare)
-    }
+    withRows { max($0.linked + $0.removed, $0.retired.count - staying($0)) >= changesMax }
   }
+
+  private var changesMax: Int { max(Self.consolidationMin, count / Self.consolidationShare) }
+
+  /// Where so many nodes stay for a search as would be mended without it, its end is looked for this often.
+  private static let stayingPause = Duration.milliseconds(10)
 
   /// What follows a change: wakes whoever maintains the index, or does it here.
   func maintain() {
@@ -128,15 +130,17 @@ extension HNSWIndex {
     let hasLinked = linkTail(atMost: Self.linkedAtOnce, threads: threads)
     return withLinks { linking in
       if needsConsolidation {
-        consolidate(&linking)
+        consolidate(&linking, threads: threads)
         return .again
       }
-      let (isOwed, haveStayed) = withRows { ($0.linked > 0 || $0.stayed > 0, $0.stayed > 0) }
+      let (isOwed, stayed) = withRows { ($0.linked > 0 || $0.stayed > 0, $0.stayed) }
       guard isOwed else { return hasLinked ? .again : .idle }
       let (end, duration) = linking.lastProof
       let left = max(pause, min(duration * Self.proofShare, Self.proofPauseMax)) - end.duration(to: .now)
-      if left > .zero { return hasLinked ? .again : .later(left) }
-      if haveStayed { consolidate(&linking) } else { proveReachability(&linking) }
+      if left > .zero {
+        return hasLinked ? .again : .later(stayed >= changesMax ? min(left, Self.stayingPause) : left)
+      }
+      if stayed > 0 { consolidate(&linking, threads: threads) } else { proveReachability(&linking) }
       return .again
     }
   }

@@ -72,6 +72,7 @@ extension HNSWIndex {
   func rescoreWithinErrors(wanted: Int, _ scratch: inout SearchScratch) -> Bool {
     let found = scratch.nearest.count
     let isComplete = scratch.nearest.isComplete
+    let nearestUnlisted = Candidate.distance(scratch.nearest.nearestUnlisted)
     var errors = CodeErrors()
     errors.sample(scratch.visited.spread(CodeErrors.sampleCount, into: scratch.batchSlots), store, &scratch)
 
@@ -88,7 +89,7 @@ extension HNSWIndex {
       if scratch.nearest.bound != Candidate.none,
         scratch.hitDistances[next] >= Candidate.distance(scratch.nearest.bound) + errors.margin
       {
-        return true
+        return !(nearestUnlisted < Candidate.distance(scratch.nearest.bound) + errors.margin)
       }
       let count = min(Self.rescoreBatch, found - next)
       for i in (next + count)..<min(found, next + count + Self.rescoreBatch) { fine.prefetch(scratch.hitSlots[i]) }

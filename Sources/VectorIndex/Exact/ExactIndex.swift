@@ -58,7 +58,8 @@ public struct ExactIndex: Sendable {
   private func searchBlock(_ queries: [Float], _ range: Range<Int>, _ inverseLengths: [Float], k: Int) -> [[SearchHit]]
   {
     let width = store.width
-    let scratch = BuildScratch(store: store)
+    // For seconds, where there are millions of rows.
+    let scratch = BuildScratch(store: store, of: .slots)
     let version = store.pins.enter(scratch.search.pin)
     defer { store.pins.leave(scratch.search.pin) }
 

@@ -127,7 +127,7 @@ extension HNSWIndex {
       rule, admitting: VisibleRows(store: store, version: careful ? version : nil),
       fresh: VisibleRows(store: store, version: version), absent: absent, &scratch)
     guard store.rescores else { return }
-    // Copies by their codes may differ in what is finer, so all of one distance are scored or none.
+    // Copies by their codes may differ in what is finer, so all of one distance that the list has are scored or none.
     let scored = scratch.nearest.entries(ofNearest: StopRule.scored(results: rule.results))
     rescore(scored ?? scratch.nearest.count, &scratch)
   }

@@ -2,10 +2,11 @@
 //
 // May use: Candidate. Owns its memory.
 
-/// Up to `limit` nearest candidates, ascending by distance and then slot.
+/// The nearest candidates, ascending by distance and then slot: up to `limit`, or of up to `limit` distances.
 ///
 /// Copies of one vector are equally far from every query. A walk's list counts those of one distance as one, or a hundred copies would take
-/// all places: the walk would end among them, and never come to rows behind them, or before them by another way.
+/// all places: the walk would end among them, and never come to rows behind them, or before them by another way. What is as far and no copy
+/// counts for itself, though it may have no place.
 struct NearestList: ~Copyable {
   private var entries: UnsafeMutablePointer<UInt64>
   private var allocated: Int
@@ -19,6 +20,11 @@ struct NearestList: ~Copyable {
   private var ties = 0
   /// Of these, as many have places of their own.
   private var tiesMax = 0
+  /// How many there was no place for among those of their distance, though they are no copies: in all, and of each distance that the list
+  /// has some of.
+  private var unlisted = 0
+  private var unlistedOfDistance: [(distance: UInt64, count: Int)] = []
+  private(set) var nearestUnlisted = Candidate.none
   /// Of one distance.
   private var copiesMax = Int.max
   /// The slot of an entry of the distance of which there were enough when ``insert(_:)`` last said so.
@@ -47,6 +53,9 @@ struct NearestList: ~Copyable {
     room = newLimit
     bound = Candidate.none
     ties = 0
+    if unlisted > 0 { unlistedOfDistance.removeAll(keepingCapacity: true) }
+    unlisted = 0
+    nearestUnlisted = Candidate.none
     hasBeenFull = false
     tiesMax = copies == nil ? 0 : Self.placesForTies * newLimit
     copiesMax = copies ?? .max
@@ -65,7 +74,8 @@ struct NearestList: ~Copyable {
   private static let shortMax = 24
 
   /// Inserts a candidate that is below ``bound``.
-  /// - Returns: false where there were enough of its distance: of those, the ones of the lowest slots are kept.
+  /// - Returns: false where there were enough of its distance: of those, the ones of the lowest slots are kept. See ``noteUnlisted(_:)``.
+  /// - Complexity: logarithmic, and as many entries are moved as are behind it.
   @inline(__always)
   @discardableResult
   mutating func insert(_ entry: UInt64) -> Bool {
@@ -81,6 +91,7 @@ struct NearestList: ~Copyable {
       }
     } else {
       place = openLong(entry)
+      if place < 0 { return false }
     }
     entries[place] = entry
     count &+= 1
@@ -90,6 +101,7 @@ struct NearestList: ~Copyable {
       bound = entries[count &- 1]
       hasBeenFull = true
     }
+    if unlisted > 0 { endWhereEnough() }
     return isKept
   }
 
@@ -106,20 +118,74 @@ struct NearestList: ~Copyable {
   /// - Returns: false in that case.
   @inline(never)
   private mutating func keepsTie(at place: Int) -> Bool {
-    let entry = entries[place]
-    var first = place
-    while first > 0, Self.isTie(entries[first &- 1], entry) { first &-= 1 }
-    var end = place &+ 1
-    while end < count, Self.isTie(entries[end], entry) { end &+= 1 }
-    guard end &- first <= copiesMax else {
-      tied = Candidate.slot(entries[place == first ? place &+ 1 : first])
+    let group = ties(with: entries[place])
+    guard group.count <= copiesMax else {
+      tied = Candidate.slot(entries[place == group.lowerBound ? place &+ 1 : group.lowerBound])
       hasBeenFull = true
-      (entries + end - 1).update(from: entries + end, count: count &- end)
+      (entries + group.upperBound - 1).update(from: entries + group.upperBound, count: count &- group.upperBound)
       count &-= 1
       return false
     }
     countTies(ties &+ 1)
     return true
+  }
+
+  /// Takes the place of the last entry of its distance, where there are enough of them and it is before that one.
+  /// - Returns: false where there are not enough of them.
+  @inline(never)
+  private mutating func endsAmongTies(_ entry: UInt64, at place: Int) -> Bool {
+    let group = ties(with: entry)
+    guard group.count >= copiesMax else { return false }
+    tied = Candidate.slot(entries[group.lowerBound])
+    hasBeenFull = true
+    if place < group.upperBound {
+      (entries + place + 1).update(from: entries + place, count: group.upperBound &- 1 &- place)
+      entries[place] = entry
+    }
+    if count == room { bound = entries[count &- 1] }
+    return true
+  }
+
+  /// Where the entries of a distance are.
+  private func ties(with entry: UInt64) -> Range<Int> {
+    let first = firstPlace(notBelow: (entry >> 32) << 32)
+    let behind = ((entry >> 32) &+ 1) << 32
+    return first..<firstPlace(notBelow: behind)
+  }
+
+  /// Counts a candidate that ``insert(_:)`` said there was no place for, and that is no copy of ``tied``: as many may be as near.
+  ///
+  /// Seldom: not before there are more of one distance than may be scored.
+  @inline(never)
+  mutating func noteUnlisted(_ entry: UInt64) {
+    unlisted &+= 1
+    nearestUnlisted = min(nearestUnlisted, entry)
+    if let i = unlistedOfDistance.firstIndex(where: { $0.distance == entry >> 32 }) {
+      unlistedOfDistance[i].count &+= 1
+    } else {
+      unlistedOfDistance.append((entry >> 32, 1))
+    }
+    endWhereEnough()
+  }
+
+  /// Lets the last distances go, as long as there are as many different vectors without them as are kept; then none that is farther than
+  /// the last of the rest gets in.
+  @inline(never)
+  private mutating func endWhereEnough() {
+    while count > 0 {
+      let last = ties(with: entries[count &- 1])
+      let i = unlistedOfDistance.firstIndex { $0.distance == entries[count &- 1] >> 32 }
+      let unlistedOfLast = i.map { unlistedOfDistance[$0].count } ?? 0
+      guard count &- ties &+ unlisted &- 1 &- unlistedOfLast >= limit else { break }
+      if let i { unlistedOfDistance.remove(at: i) }
+      unlisted &-= unlistedOfLast
+      countTies(ties &- (last.count &- 1))
+      count = last.lowerBound
+    }
+    if count > 0, count &- ties &+ unlisted >= limit {
+      bound = entries[count &- 1]
+      hasBeenFull = true
+    }
   }
 
   @inline(__always)
@@ -134,10 +200,25 @@ struct NearestList: ~Copyable {
     if tiesMax > 0, count > 0, Self.isTie(entries[count &- 1], entries[count]) { countTies(ties &- 1) }
   }
 
-  /// Finds the place by halves, without a branch on what cannot be guessed, and moves what is behind it at once: with 200
-  /// entries, moving them one by one took a seventh of a build.
+  /// Moves what is behind the place at once: with 200 entries, moving them one by one took a seventh of a build.
+  /// - Returns: the place, which is free now; −1 where there were enough of the entry's distance.
   @inline(never)
   private mutating func openLong(_ entry: UInt64) -> Int {
+    let place = firstPlace(notBelow: entry)
+    if tiesMax > 0,
+      (place > 0 && Self.isTie(entries[place &- 1], entry)) || (place < count && Self.isTie(entries[place], entry)),
+      endsAmongTies(entry, at: place)
+    {
+      return -1
+    }
+    (entries + place + 1).update(from: entries + place, count: count &- place)
+    return place
+  }
+
+  /// By halves, without a branch on what cannot be guessed.
+  /// - Precondition: the list is not empty.
+  @inline(__always)
+  private func firstPlace(notBelow entry: UInt64) -> Int {
     var place = 0
     var length = count
     while length > 1 {
@@ -145,9 +226,7 @@ struct NearestList: ~Copyable {
       place &+= entries[place &+ half &- 1] < entry ? half : 0
       length &-= half
     }
-    if entries[place] < entry { place &+= 1 }
-    (entries + place + 1).update(from: entries + place, count: count &- place)
-    return place
+    return entries[place] < entry ? place &+ 1 : place
   }
 
   /// How many entries have the `distances` nearest distances; nil where there are not so many. Of many distances no fewer, and as many more as

@@ -53,13 +53,13 @@ public struct SearchScratch: ~Copyable {
     self.init(store: index.store)
   }
 
-  init(store: VectorStore) {
+  init(store: VectorStore, of reader: ReaderPins.Reader = .search) {
     nearest = NearestList(capacity: Self.nearestCapacity)
     fresh = NearestList(capacity: Self.nearestCapacity)
     frontier = Frontier(capacity: Self.frontierCapacity)
     visited = VisitedSet(slots: store.slotsUsed.load(ordering: .acquiring))
     pins = store.pins
-    pin = store.pins.take(for: .search)
+    pin = store.pins.take(for: reader)
     vector = VectorStore.zeros(store.width)
     codes = UnsafeMutableRawPointer.allocate(byteCount: store.width, alignment: 64)
       .bindMemory(to: Int8.self, capacity: store.width)

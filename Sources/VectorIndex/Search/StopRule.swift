@@ -44,7 +44,7 @@ struct StopRule {
     } else if nearest.bound == Candidate.none {
       return .infinity
     }
-    // A full list has what is wanted, or there are so many copies that there is nothing else to wait for.
+    // A list that has enough has what is wanted, or there are so many that are as near that there is nothing else to wait for.
     let distance = nearest.distance(at: near &- 1)
     return distance + abs(distance + shift) * (reach - 1)
   }

@@ -169,8 +169,11 @@ struct Traversal {
         let candidate = Candidate.pack(distances[i], kept[i])
         if candidate < scratch.nearest.bound {
           if admission.admits(kept[i]) {
-            // Enough copies of it have been met, which lead to what it leads to. (What is as far and no copy may lead elsewhere.)
-            if !scratch.nearest.insert(candidate), store.isCopy(kept[i], of: scratch.nearest.tied) { continue }
+            if !scratch.nearest.insert(candidate) {
+              // Enough copies of it have been met, which lead to what it leads to. What is as far and no copy may lead elsewhere.
+              if store.isCopy(kept[i], of: scratch.nearest.tied) { continue }
+              scratch.nearest.noteUnlisted(candidate)
+            }
           } else {
             refusedCount &+= 1
             admission.note(refused: candidate, &scratch)
