@@ -23,6 +23,11 @@ struct FollowingOptions: ParsableArguments {
       "Give a connection up on which Postgres says nothing for so many seconds, though it is asked; 0: never. Default: 60."
   )
   var silenceSeconds: Int?
+  @Option(
+    help:
+      "A load or a comparison waits so many seconds at once for the end of transactions that have written. Default: 20."
+  )
+  var slotPatienceSeconds: Int?
   @Option(help: "Snapshots kept of each collection. Default: 2.") var keepSnapshots: Int?
   @Option(help: "A collection's snapshot is written anew after so many bytes of changes. Default: 268435456.")
   var snapshotAfterBytes: Int?
@@ -51,6 +56,9 @@ struct FollowingOptions: ParsableArguments {
     }
     if let seconds = try settings.int(silenceSeconds, .silenceSeconds, in: 0...86_400) {
       configuration.silenceMax = seconds > 0 ? .seconds(seconds) : nil
+    }
+    if let seconds = try settings.int(slotPatienceSeconds, .slotPatienceSeconds, in: 1...86_400) {
+      configuration.slotPatience = .seconds(seconds)
     }
     configuration.slot = settings.string(slot, .slot) ?? configuration.slot
     guard (1...63).contains(configuration.slot.utf8.count),

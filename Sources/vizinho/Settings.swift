@@ -50,12 +50,16 @@ enum SettingKey: String, CaseIterable {
   case outbox
   case outboxMilliseconds = "outbox_milliseconds"
   case silenceSeconds = "silence_seconds"
+  case slotPatienceSeconds = "slot_patience_seconds"
   case snapshotAfterBytes = "snapshot_after_bytes"
   case journalBytesMax = "journal_bytes_max"
   case verifyEvery = "verify_every"
   case readyLagBytes = "ready_lag_bytes"
   // query
   case server
+
+  /// Whether it is on or off: then it is read by `Settings.flag`.
+  var isFlag: Bool { self == .outbox }
 
   var environmentName: String { "VIZINHO_" + rawValue.uppercased() }
   var optionName: String { "--" + rawValue.replacingOccurrences(of: "_", with: "-") }
@@ -88,16 +92,38 @@ struct Settings {
     guard let data = FileManager.default.contents(atPath: file) else {
       throw ValidationError("--config: the file \(file) cannot be read")
     }
-    guard let object = try? JSONSerialization.jsonObject(with: data), let settings = object as? [String: Any] else {
+    guard let settings = try? JSONDecoder().decode([String: FileValue].self, from: data) else {
       throw ValidationError("--config: \(file) is not a JSON object such as {\"data_dir\": \"data\"}")
     }
     for (key, value) in settings {
-      guard SettingKey(rawValue: key) != nil else {
-        let known = SettingKey.allCases.map(\.rawValue).joined(separator: ", ")
-        throw ValidationError("--config: \(file) has the key \"\(key)\", which is no setting. Settings: \(known)")
+      guard let known = SettingKey(rawValue: key) else {
+        let all = SettingKey.allCases.map(\.rawValue).joined(separator: ", ")
+        throw ValidationError("--config: \(file) has the key \"\(key)\", which is no setting. Settings: \(all)")
       }
-      guard value is String || value is NSNumber || value is Bool else {
-        throw ValidationError("--config: \"\(key)\" in \(file) must be a string, a number, true or false")
+      let isAllowed = value == .plain || value == .boolean && known.isFlag
+      guard isAllowed else {
+        let allowed = known.isFlag ? "true or false" : "a string or a number"
+        throw ValidationError("--config: \"\(key)\" in \(file) must be \(allowed)")
+      }
+    }
+  }
+
+  /// What stands in the file as a setting's value.
+  private enum FileValue: Decodable {
+    /// A string or a number.
+    case plain
+    /// true or false, which whoever reads the settings takes for the numbers 1 and 0.
+    case boolean
+    case other
+
+    init(from decoder: any Decoder) throws {
+      let value = try decoder.singleValueContainer()
+      if (try? value.decode(Bool.self)) != nil {
+        self = .boolean
+      } else if (try? value.decode(String.self)) != nil || (try? value.decode(Double.self)) != nil {
+        self = .plain
+      } else {
+        self = .other
       }
     }
   }

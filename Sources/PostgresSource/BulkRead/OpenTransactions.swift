@@ -63,6 +63,7 @@ package enum OpenTransactions {
     SourceError(
       .transactionsOpen,
       "The end of a transaction that has written is waited for, since Postgres makes no slot before: "
-        + (oldest ?? "see backend_xid in pg_stat_activity, and pg_prepared_xacts") + ".")
+        + (oldest ?? "see backend_xid in pg_stat_activity, and pg_prepared_xacts")
+        + ". \(SourceError.transactionsOpenRemedy)")
   }
 }

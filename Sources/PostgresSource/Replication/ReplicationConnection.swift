@@ -135,8 +135,10 @@ extension ReplicationConnection {
   /// name before making it again.
   /// - temporary: the slot goes with the connection.
   /// - exportsSnapshot: the snapshot lives until the next command on this connection.
-  /// - patienceSeconds: how long each of those transactions may take to end, and all of them twice that; nil: any time. When they take
-  ///   longer, the connection is of no more use.
+  /// On a standby it waits for the primary to note in its log which transactions run.
+  ///
+  /// - patienceSeconds: how long each of those transactions may take to end, and all of them twice that, on a standby five minutes at
+  ///   least; nil: any time. When they take longer, the connection is of no more use.
   /// - Throws: ``SourceError`` with `slotExists`, `replicationUnavailable`, `permissionDenied`, `transactionsOpen`, `connectionLost`,
   ///   `cancelled`.
   package func createSlot(
@@ -147,20 +149,35 @@ extension ReplicationConnection {
       let milliseconds = Int(max(patienceSeconds * 1_000, 1))
       try command("SELECT pg_catalog.set_config('lock_timeout', '\(milliseconds)ms', false)")
     }
-    var failover = false
-    if !temporary, serverVersion >= 170_000 {
-      failover = try !isInRecovery()
+    let isStandby = try isInRecovery()
+    let failover = !temporary && serverVersion >= 170_000 && !isStandby
+    // In recovery lock_timeout does not fire, for the server waits for no lock; but it looks meanwhile whether its client is there.
+    let limit = patienceSeconds.map { isStandby ? max(2 * $0, Self.standbySeconds) : 2 * $0 }
+    let making = try ReplicationCommand.createSlot(
+      name, temporary: temporary, exportsSnapshot: exportsSnapshot, failover: failover)
+    let rows: [[String?]]
+    do throws(SourceError) {
+      rows = try command(making, of: .makingSlot(name), within: limit)
+    } catch {
+      guard isStandby, error.code == .transactionsOpen, let limit else { throw error }
+      throw Self.nothingNoted(name, server, limit)
     }
-    let row =
-      try command(
-        try ReplicationCommand.createSlot(
-          name, temporary: temporary, exportsSnapshot: exportsSnapshot, failover: failover), of: .makingSlot(name),
-        within: patienceSeconds.map { 2 * $0 }
-      ).first ?? []
+    let row = rows.first ?? []
     guard let position = LSN(row.text(1)) else {
       throw SourceError(.malformedData, "The server (\(server)) does not say where the new slot begins.")
     }
     return CreatedSlot(name: row.text(0), consistentPoint: position, snapshot: row.count > 2 ? row[2] : nil)
+  }
+
+  /// The primary makes its note about every 15 s where something is written, and none where it rests.
+  private static let standbySeconds = 300.0
+
+  static func nothingNoted(_ slot: String, _ server: String, _ seconds: Double) -> SourceError {
+    SourceError(
+      .transactionsOpen,
+      "Postgres (\(server)) is a standby, and has not made the slot \(slot) for \(Int(seconds)) s: it needs its primary's note of which "
+        + "transactions run, which does not come while nothing is written there, and the end of those that run. On the primary, run "
+        + "SELECT pg_log_standby_snapshot(), and look for backend_xid in pg_stat_activity, and at pg_prepared_xacts.")
   }
 
   /// Drops a slot that nobody reads from.

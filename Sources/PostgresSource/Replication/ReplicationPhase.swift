@@ -68,7 +68,11 @@ extension SourceError {
 
   static let transactionsOpenAdvice =
     "A slot is made when all transactions have ended that were writing before: see backend_xid in pg_stat_activity, and "
-    + "pg_prepared_xacts."
+    + "pg_prepared_xacts. \(transactionsOpenRemedy)"
+
+  /// What to do about it.
+  static let transactionsOpenRemedy =
+    "What is open must be ended, or waited for for longer (vizinho serve --slot-patience-seconds)."
 
   package static func advice(forMissingPublication name: String) -> String {
     "There is no publication \(SQLText.identifier(name)) at this position of the log, so its changes are not sent: "

@@ -27,7 +27,8 @@ public struct FollowState: Hashable, Sendable {
   public var lagBytes: UInt64
   /// Transactions that came and are not applied.
   public var lagTransactions: UInt64
-  /// Since when something that is known of is not applied; nil: nothing is.
+  /// Since when something that has come is not applied, or more is known to be yet to come than one in step may lack; nil: neither is
+  /// so, though ``lagBytes`` may be more than 0.
   public var behindSince: ContinuousClock.Instant?
   /// When the last transaction that was applied was committed: microseconds since 2000, by the clock of Postgres.
   public var lastCommitTime: Int64?

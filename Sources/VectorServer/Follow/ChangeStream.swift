@@ -28,11 +28,20 @@ final class ChangeStream: Sendable {
   private let makeRoom: @Sendable () -> Void
   private let onChange: @Sendable (StreamCondition) -> Void
   private let current = Mutex(StreamCondition.connecting)
+  private let wait = Mutex(Wait())
+
+  /// For a word of Postgres.
+  private struct Wait {
+    /// nil: nobody waits.
+    var since: ContinuousClock.Instant?
+    /// What was told of it, since it has been too long; nil: nothing.
+    var told: StreamCondition?
+  }
 
   /// - floor: asked where the journal is empty.
   /// - reached: asked whenever it is to be gone on.
   /// - makeRoom: called now and then while the journal has as much as it may have, on the stream's thread.
-  /// - onChange: told of every new condition, on the stream's thread.
+  /// - onChange: told of every new condition, on the stream's thread; of a silence, on that of whoever found it.
   init(
     _ source: any ChangeSource, _ configuration: FollowConfiguration, log: StreamLog, logger: Logger,
     floor: @escaping @Sendable () -> StreamFloor?, reached: @escaping @Sendable (UInt64) -> LSN = { _ in .unknown },
@@ -54,10 +63,16 @@ final class ChangeStream: Sendable {
 
   /// The thread's whole life.
   func run() {
-    var pause = Self.pauseMin
+    var pause = RetryPause()
+    // Whoever waits to know whether this is the Postgres that is followed is told so when it is first found.
+    var hasStreamed = false
     while !stop.isRaised {
+      var attachedAt: ContinuousClock.Instant?
       do {
-        try follow(source) { pause = Self.pauseMin }
+        try follow(source, tellsAtOnce: !hasStreamed) {
+          attachedAt = .now
+          hasStreamed = true
+        }
       } catch let error as SourceError where error.code == .cancelled {
         break
       } catch let broken as BrokenSource {
@@ -66,25 +81,33 @@ final class ChangeStream: Sendable {
       } catch {
         change(.stalled("\(error)"))
       }
-      rest(pause)
-      pause = min(2 * pause, Self.pauseMax)
+      rest(pause.next(after: attachedAt.map { ContinuousClock.now - $0 }))
     }
   }
 
-  private static let pauseMin = 0.2
-  private static let pauseMax = 10.0
-
   /// Takes what comes on one connection until that ends.
-  private func follow<Source: ChangeSource>(_ source: Source, _ isStreaming: () -> Void) throws {
+  ///
+  /// - tellsAtOnce: whether that it is well is told as soon as it is attached. Where it was not before, that is told when something was
+  ///   taken without another failure: what fails each time would otherwise look well each time.
+  private func follow<Source: ChangeSource>(
+    _ source: Source, tellsAtOnce: Bool, _ isAttached: () -> Void
+  ) throws {
     // One that could not be dropped when its connection broke: nothing may come behind it.
     try log.dropUnfinished()
     var session = try source.attach(self)
-    change(.streaming)
-    isStreaming()
+    isAttached()
+    if tellsAtOnce { change(.streaming) }
+    defer { wait.withLock { $0 = Wait() } }
     do {
+      var isTold = tellsAtOnce
       while !stop.isRaised {
+        heard()
         try session.acknowledge()
+        heard()
         let pause = try session.take()
+        hear(since: nil)
+        if !isTold { change(.streaming) }
+        isTold = true
         if pause > 0 { rest(pause) }
       }
     } catch {
@@ -104,7 +127,7 @@ final class ChangeStream: Sendable {
 
   /// Begins anew in the place of what cannot go on. Tried until it is done.
   private func abandon(_ broken: BrokenSource) {
-    var pause = Self.pauseMin
+    var pause = RetryPause()
     while !stop.isRaised {
       do {
         return try source.beginAnew(self, after: broken)
@@ -112,8 +135,7 @@ final class ChangeStream: Sendable {
         return
       } catch {
         logger.warning("the \(source.noun) could not be begun anew, trying again: \(error)")
-        rest(pause)
-        pause = min(2 * pause, Self.pauseMax)
+        rest(pause.next())
       }
     }
   }
@@ -135,6 +157,32 @@ extension ChangeStream {
     onChange(condition)
   }
 
+  /// Postgres has said something, or is about to be asked; on the stream's thread. That it was silent before is taken back.
+  func heard() { hear(since: .now) }
+
+  /// - start: since when it is waited for; nil: nobody waits.
+  private func hear(since start: ContinuousClock.Instant?) {
+    let told = wait.withLock { wait in
+      defer { wait = Wait(since: start) }
+      return wait.told
+    }
+    if let told, condition == told { change(.streaming) }
+  }
+
+  /// Tells that nothing comes, where Postgres has said nothing for too long in the middle of something: what it was asked may take its
+  /// time, or its answer may never come. On another thread, now and then.
+  func tellSilence() {
+    guard let limit = configuration.silenceMax else { return }
+    // Within the lock, so that it cannot be told after it was taken back.
+    wait.withLock { wait in
+      guard let since = wait.since, ContinuousClock.now - since > limit, condition == .streaming else { return }
+      let silence = StreamCondition.stalled(
+        "Postgres has said nothing for \(Int(limit / .seconds(1))) s, though it was asked: its answer is waited for.")
+      wait.told = silence
+      change(silence)
+    }
+  }
+
   /// Waits, unless the server ends.
   func rest(_ seconds: Double) {
     let end = ContinuousClock.now + .seconds(seconds)
@@ -150,6 +198,8 @@ extension ChangeStream {
   func pause() throws(SourceError) {
     if stop.isRaised { throw SourceError(.cancelled, "The server ends.") }
     Thread.sleep(forTimeInterval: 0.2)
+    // Nobody has asked Postgres meanwhile.
+    heard()
   }
 
   /// Where the journal has as much as it may have, has room made, and waits until a snapshot lets some of it go.
@@ -171,6 +221,22 @@ extension ChangeStream {
       try meanwhile()
     }
     if hasWaited { change(.streaming) }
+  }
+}
+
+/// How long is waited before it is tried again: longer and longer, until a connection has lasted. What fails soon after a good beginning
+/// is not well for having begun.
+struct RetryPause {
+  static let secondsMin = 0.2
+  static let secondsMax = 10.0
+
+  private var seconds = RetryPause.secondsMin
+
+  /// - lasted: how long the connection did that has ended; nil: there was none.
+  mutating func next(after lasted: Duration? = nil) -> Double {
+    if let lasted, lasted > .seconds(Self.secondsMax) { seconds = Self.secondsMin }
+    defer { seconds = min(2 * seconds, Self.secondsMax) }
+    return seconds
   }
 }
 

@@ -43,8 +43,8 @@ final class CollectionFollower: Sendable {
   let continues: Bool
   /// Of the stream that is followed.
   let epoch: UInt64
-  /// Why nothing comes; nil: the stream is well.
-  private let outage: Mutex<String?>
+  /// Asked why nothing comes; nil: the stream is well.
+  private let outage: @Sendable () -> String?
   /// How rows are read by their keys; nil: from Postgres.
   let rowReading: MissingRows.Connect?
   /// Told when the collection cannot go on without being loaded anew.
@@ -100,7 +100,8 @@ final class CollectionFollower: Sendable {
   init(
     _ collection: Collection, of followed: FollowedSource, files: String, ledger: ProofLedger,
     from mark: StreamLog.Mark,
-    log: StreamLog, configuration: FollowConfiguration, saver: SnapshotSaver, outage: String?, logger: Logger,
+    log: StreamLog, configuration: FollowConfiguration, saver: SnapshotSaver,
+    outage: @escaping @Sendable () -> String?, logger: Logger,
     rowReading: MissingRows.Connect? = nil,
     onResync: @escaping @Sendable (CollectionFollower, String) -> Void
   ) {
@@ -122,8 +123,9 @@ final class CollectionFollower: Sendable {
     relations = mark.relations
     continues = mark.continues
     epoch = mark.epoch
-    self.outage = Mutex(outage)
-    maintenance = Maintenance(of: collection.index)
+    self.outage = outage
+    // Half of the processors are left to searches.
+    maintenance = Maintenance(of: collection.index, threads: max(1, WorkerThreads.coreCount / 2))
   }
 
   /// The oldest part of the journal that this collection may need again.
@@ -216,7 +218,9 @@ final class CollectionFollower: Sendable {
       let applied = collection.position.appliedLSN
       state.lastCommitTime = commitTime
       state.lagBytes = mark.unapplied(from: applied)
-      if state.phase != .stalled, state.phase != .stale, mark.lsn.rawValue > applied {
+      // What kept it is over; whether nothing comes is said where nothing is left.
+      if state.phase == .stalled { (state.phase, state.reason) = (.catchingUp, "") }
+      if state.phase != .stale, mark.lsn.rawValue > applied {
         if state.phase == .inStep { state.phase = .catchingUp }
         state.behindSince = state.behindSince ?? .now
       }
@@ -228,6 +232,8 @@ final class CollectionFollower: Sendable {
   func tellEnded() { describe(.catchingUp, "", log.frontier.mark) }
 
   private func describe(_ phase: FollowState.Phase, _ reason: String, _ mark: Frontier.Mark) {
+    // Asked each time: what was so when the follower was made may have changed before anybody knew of it. Another change is told of by a nudge.
+    let outage = outage()
     // Whoever finds a fault notes it before it comes here. So nobody can tell after that what was so before.
     telling.withLock { _ in
       let applied = collection.position.appliedLSN
@@ -243,7 +249,7 @@ final class CollectionFollower: Sendable {
       // Somebody else may have found in the meantime that it cannot go on.
       if let fault { (next.phase, next.reason) = (.stale, fault) }
       // Everything that came is applied, but nothing comes.
-      if next.phase == .inStep, let outage = outage.withLock({ $0 }) {
+      if next.phase == .inStep, let outage {
         (next.phase, next.reason) = (.stalled, outage)
       }
       // Or what is there for it has not come yet.
@@ -252,9 +258,6 @@ final class CollectionFollower: Sendable {
     }
   }
 
-  /// The stream does not come, or comes again (nil).
-  func streamStalled(_ reason: String?) {
-    outage.withLock { $0 = reason }
-    log.frontier.nudge()
-  }
+  /// The stream does not come, or comes again.
+  func streamChanged() { log.frontier.nudge() }
 }

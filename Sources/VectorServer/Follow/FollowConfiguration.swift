@@ -39,8 +39,8 @@ public struct FollowConfiguration: Sendable {
   public static let lagReadyByOutbox: UInt64 = 10_000
   /// How often the table's definition, the publication and the slot are looked at.
   public var watchInterval = Duration.seconds(10)
-  /// How long transactions that write may keep a temporary slot from being made. A load may hold a lock on its table for as long, behind which an
-  /// ALTER TABLE waits, and everybody else behind that.
+  /// How long each transaction that writes may keep a temporary slot from being made, and all of them twice that. A load may hold a lock
+  /// on its table for twice as long, behind which an ALTER TABLE waits, and everybody else behind that.
   public var slotPatience = Duration.seconds(20)
   /// How often each collection is compared with Postgres, row by row; nil = only when asked.
   public var proofInterval: Duration?

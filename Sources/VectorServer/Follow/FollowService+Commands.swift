@@ -73,7 +73,7 @@ extension FollowService {
 
   /// What Postgres does not tell soon is left out: whoever asks for the status is told the rest at once.
   private func statusConnection() throws(SourceError) -> Connection {
-    try Connection(configuration.connection, stop: stop, patienceSeconds: 5)
+    try Connection(configuration.connection.setting("connect_timeout", to: "2"), stop: stop, patienceSeconds: 5)
   }
 
   /// Whether every collection is served and not farther behind than it may be, of what has come and of what is yet to.
@@ -106,7 +106,11 @@ extension FollowService {
     if origin == .engine { _ = try served(asked.definition) }
     let start = ContinuousClock.now
     let result = Mutex<Result<String?, any Error>?>(nil)
+    // Whether the load that is under way, if one is, is this one's.
+    let isAtWork = Mutex(false)
     addRebuild(progress) { [self] in
+      isAtWork.withLock { $0 = true }
+      defer { isAtWork.withLock { $0 = false } }
       // Whoever asked may have gone while another load was under way; and the collection may be gone, or defined otherwise.
       if isCancelled() { throw SourceError.rebuildCancelled }
       let plan = try planned(name, definition, choices)
@@ -123,7 +127,8 @@ extension FollowService {
       Thread.sleep(forTimeInterval: 0.1)
       if stop.isRaised { throw SourceError(.cancelled, "The server ends.") }
       let load = withState { $0.load }
-      if isCancelled(), load?.definition.name == name { load?.cancel() }
+      // It may be another's, of the same name. That one has ended before this is at work.
+      if isAtWork.withLock({ $0 }), isCancelled(), load?.definition.name == name { load?.cancel() }
       if let text = load?.progress?.text, text != last {
         progress(text)
         last = text

@@ -28,7 +28,7 @@ extension FollowService {
   }
 
   /// The measuring thread's whole life.
-  func watchLag() {
+  func watchLag(_ stream: ChangeStream) {
     var standings: [String: Standing] = [:]
     var askedOf: UInt64?
     var next = ContinuousClock.now
@@ -36,6 +36,7 @@ extension FollowService {
       Thread.sleep(forTimeInterval: 0.1)
       guard ContinuousClock.now >= next else { continue }
       next = .now + .seconds(Self.lagSeconds)
+      stream.tellSilence()
       let outage = outage
       askWhereTheLogEnds(&askedOf, outage)
       for (name, one) in withState({ $0.followers }) where one.follower.fault == nil {

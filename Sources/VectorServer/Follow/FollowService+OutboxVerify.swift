@@ -110,8 +110,9 @@ extension FollowService {
   private func glance(
     at follower: CollectionFollower, _ moment: OutboxMoment, within patience: ProofPatience, also: [RecordID] = []
   ) throws -> CollectionFollower.Glance? {
-    let looker = UncheckedLooker(
-      connection: try Connection(configuration.connection, stop: patience.cancel), moment: moment)
+    // It is asked on the follower's thread, which has nobody else.
+    let connection = try Connection(configuration.connection, stop: patience.cancel, patienceSeconds: 60)
+    let looker = UncheckedLooker(connection: connection, moment: moment)
     let relation = follower.facts.relationOID
     return try follower.glance(also: also, within: patience) {
       try looker.moment.moved(relation, seenBy: looker.connection)

@@ -22,11 +22,19 @@ extension FollowService {
       guard outage == nil else { continue }
       if let (name, files) = withState({ $0.proofsWanted.popFirst() }) { prove(name, files: files) }
       if let name = due(&proved) {
-        prove(name)
-        proved[name] = .now
+        proved[name] = Self.proved(prove(name), every: configuration.proofInterval ?? .zero, at: .now)
       }
     }
   }
+
+  /// From when on the interval to the next comparison counts. One that could not be made is due again soon.
+  static func proved(
+    _ isCompared: Bool, every interval: Duration, at now: ContinuousClock.Instant
+  ) -> ContinuousClock.Instant {
+    isCompared ? now : now - max(.zero, interval - retryInterval)
+  }
+
+  private static let retryInterval = Duration.seconds(60)
 
   /// The collection that has not been compared for the longest, if that is long enough.
   private func due(_ proved: inout [String: ContinuousClock.Instant]) -> String? {
@@ -46,23 +54,27 @@ extension FollowService {
   /// Compares a collection with its table; one that differs is loaded anew.
   ///
   /// - files: those that the table was seen to lie in before; nil: nobody looked.
-  private func prove(_ name: String, files: String? = nil) {
-    guard let follower = withState({ $0.followers[name] })?.follower, follower.fault == nil else { return }
+  /// - Returns: whether they were compared.
+  @discardableResult
+  private func prove(_ name: String, files: String? = nil) -> Bool {
+    guard let follower = withState({ $0.followers[name] })?.follower, follower.fault == nil else { return false }
     // It was seen twice before it was compared once.
-    if let files, follower.provedFiles.withLock({ $0 == files }) { return }
+    if let files, follower.provedFiles.withLock({ $0 == files }) { return false }
     do {
       let patience = ProofPatience(cancel: stop, seconds: ProofPatience.scheduled)
       let proof = try proof(of: follower, repairs: false, within: patience) { _ in }
       conclude(proof)
       if proof.isEqual {
         if let files { follower.provedFiles.withLock { $0 = files } }
-        return
+        return true
       }
       follower.fail(
         "\(proof.differentBuckets) of its sums and \(proof.differentRows) rows differ from the table's\(proof.beyondText)"
       )
+      return true
     } catch {
       logger.warning("could not be compared with its table: \(error)", metadata: ["collection": "\(name)"])
+      return false
     }
   }
 }

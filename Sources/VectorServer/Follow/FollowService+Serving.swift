@@ -40,7 +40,7 @@ extension FollowService {
             threads: configuration.threads, at: place)
           return publication.map { _ in (ContinuousClock.now - start) / .seconds(1) }
         }, published: { [self] follower in unmark(follower) }, collected: { [self] in collectJournal() }),
-      outage: outage, logger: logger,
+      outage: { [self] in outage }, logger: logger,
       onResync: { [self] follower, reason in resync(follower, loaded.definition, reason) })
     // One that is new may not write what is on disk before it is served.
     follower.turn.isHeld.store(load != nil, ordering: .releasing)

@@ -10,9 +10,9 @@ import VectorIndex
 
 extension FollowService {
   /// The watching thread's whole life.
-  func watch() {
+  func watch(_ stream: ChangeStream) {
     // What follows may wait for Postgres, and a comparison for the very follower that makes no progress.
-    let measuring = WorkerThread("vizinho-lag") { [self] in watchLag() }
+    let measuring = WorkerThread("vizinho-lag") { [self] in watchLag(stream) }
     let proving = WorkerThread("vizinho-prove") { [self] in proveWhatIsDue() }
     defer { for thread in [measuring, proving] { thread.join() } }
     var next = ContinuousClock.now + configuration.watchInterval

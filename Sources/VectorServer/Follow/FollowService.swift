@@ -174,7 +174,7 @@ public final class FollowService: Service, Sendable {
     let streaming = WorkerThread("vizinho-stream") { stream.run() }
     let committing = WorkerThread("vizinho-commit") { [self] in commit() }
     let working = WorkerThread("vizinho-load") { [self] in jobs.run() }
-    let watching = WorkerThread("vizinho-watch") { [self] in watch() }
+    let watching = WorkerThread("vizinho-watch") { [self] in watch(stream) }
     asker.start()
     await waitForShutdown()
 
@@ -228,8 +228,7 @@ public final class FollowService: Service, Sendable {
     }
     switch condition {
     case .connecting: break
-    case .streaming: for follower in followers { follower.streamStalled(nil) }
-    case .stalled(let reason): for follower in followers { follower.streamStalled(reason) }
+    case .streaming, .stalled: for follower in followers { follower.streamChanged() }
     case .broken(let reason): for follower in followers { follower.fail(reason) }
     }
   }

@@ -188,9 +188,11 @@ struct OutboxSession: ChangeSession {
 
   /// One batch: into the journal, made safe, and only then committed there.
   private mutating func takeBatch() throws {
+    let stream = self.stream
     let (log, stop) = (stream.log, stream.stop)
     let end = try reader.read(from: cursor) { message in
       if stop.isRaised { throw SourceError(.cancelled, "The server ends.") }
+      stream.heard()
       try message.withUnsafeBytes { _ = try log.take($0) }
     }
     // Always, and not only where the cursor needs it: one with a lower id than what is safe may have committed since, without waiting.

@@ -150,7 +150,7 @@ struct StreamEndTests {
       let failure = Locked<SourceError?>(nil)
       let loading = Background {
         do {
-          _ = try reader.read(underSlot: lab.slot, slotPatienceSeconds: 3, { _ in }, check: { _ in })
+          _ = try reader.read(underSlot: lab.slot, slotPatienceSeconds: 15, { _ in }, check: { _ in })
         } catch let error as SourceError {
           failure.with { $0 = error }
         }

@@ -157,6 +157,59 @@ private final class FailingCut: Sendable {
     }
   }
 
+  /// What fails as soon as it is attached does not look well in between.
+  @Test func whatFailsEachTimeIsNotToldAsWell() throws {
+    let full = SourceError(.serverError, "no space")
+    let source = ScriptedSource([
+      .success([Self.begin(120), .fails(full)]), .success([.fails(full)]), .success([.fails(full)]),
+      .success([Self.begin(120), Self.commit(120), .ends]),
+    ])
+    try run(source) { outcome in
+      #expect(outcome.conditions == [.streaming, .stalled("\(full)"), .streaming])
+      #expect(outcome.calls.filter { $0 == "attach" }.count == 4)
+      #expect(outcome.log.point?.lsn == LSN(rawValue: 128))
+    }
+  }
+
+  @Test func thePauseGrowsUntilAConnectionHasLasted() {
+    var pause = RetryPause()
+    var pauses: [Double] = []
+    for lasted in [nil, .seconds(1), nil, nil, .seconds(9), nil, nil, nil] as [Duration?] {
+      pauses.append(pause.next(after: lasted))
+    }
+    #expect(pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10])
+    let (again, later) = (pause.next(after: .seconds(11)), pause.next())
+    #expect(again == 0.2 && later == 0.4)
+  }
+
+  @Test func aSilenceIsToldAndTakenBack() throws {
+    let path = NSTemporaryDirectory() + "change-stream-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let log = try StreamLog(Journal(lock: DataDirectoryLock(path: path)))
+    var configuration = FollowConfiguration(connection: try ConnectionOptions("postgresql://nowhere"))
+    configuration.silenceMax = .zero
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    let stream = ChangeStream(
+      ScriptedSource([]), configuration, log: log, logger: logger, floor: { nil }, onChange: { _ in })
+    func isStalled() -> Bool { if case .stalled = stream.condition { true } else { false } }
+    stream.change(.streaming)
+    stream.tellSilence()
+    #expect(stream.condition == .streaming, "nobody waits")
+    stream.heard()
+    Thread.sleep(forTimeInterval: 0.001)
+    stream.tellSilence()
+    #expect(isStalled())
+    stream.heard()
+    #expect(stream.condition == .streaming)
+    // Another reason is no silence's to take back, or to tell.
+    stream.change(.stalled("the disk is full"))
+    Thread.sleep(forTimeInterval: 0.001)
+    stream.tellSilence()
+    stream.heard()
+    #expect(stream.condition == .stalled("the disk is full"))
+  }
+
   @Test func nothingComesBehindATransactionThatCouldNotBeDropped() throws {
     let disk = FailingCut()
     let lost = SourceError(.connectionLost, "gone")

@@ -148,7 +148,7 @@ import VectorWire
       ledger: ProofLedger(
         buckets: Array(repeating: BucketSum(), count: RowHasher.bucketCount), at: LSN(rawValue: start.appliedLSN)),
       from: mark, log: service.log, configuration: service.configuration,
-      saver: SnapshotSaver(save: { _, _, _ in nil }, collected: {}), outage: nil, logger: service.logger,
+      saver: SnapshotSaver(save: { _, _, _ in nil }, collected: {}), outage: { nil }, logger: service.logger,
       onResync: { _, _ in })
     return FollowService.Running(
       follower: follower, definition: definition, source: "", thread: WorkerThread("nothing") {})
@@ -236,6 +236,14 @@ import VectorWire
       collection.followState = FollowState(.stalled)
       #expect(!service.isReady)
     }
+  }
+
+  @Test func aComparisonThatCouldNotBeMadeIsDueAgainSoon() {
+    let now = ContinuousClock.now
+    let (day, seconds) = (Duration.seconds(86_400), Duration.seconds(5))
+    #expect(FollowService.proved(true, every: day, at: now) + day == now + day)
+    #expect(FollowService.proved(false, every: day, at: now) + day == now + .seconds(60))
+    #expect(FollowService.proved(false, every: seconds, at: now) + seconds == now + seconds)
   }
 
   @Test func whatPostgresKeepsForTheSlotIsToldWhereItIsMuchOrShort() {

@@ -92,6 +92,7 @@ final class FollowerFixture {
     of collection: Collection, snapshotAfterBytes: Int = .max, saver: SnapshotSaver,
     relations: [[UInt8]] = [], fetchedBytesMax: Int = .max, rowReading: MissingRows.Connect? = nil,
     journalBytesMax: Int = 8 << 30, saveRetryInterval: Duration = .seconds(60),
+    outage: @escaping @Sendable () -> String? = { nil },
     onResync: @escaping @Sendable (CollectionFollower, String) -> Void = { _, reason in
       Issue.record("not in step any more: \(reason)")
     }
@@ -113,7 +114,7 @@ final class FollowerFixture {
       from: StreamLog.Mark(
         position: log.journal.oldestPosition, relations: relations, transactions: 0, epoch: log.epoch,
         continues: false),
-      log: log, configuration: configuration, saver: saver, outage: nil, logger: logger,
+      log: log, configuration: configuration, saver: saver, outage: outage, logger: logger,
       rowReading: rowReading,
       onResync: onResync)
   }

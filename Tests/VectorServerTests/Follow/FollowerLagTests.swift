@@ -80,6 +80,43 @@ import VectorIndex
     #expect(idle?.phase == .stalled && idle?.reason == "nothing comes" && idle?.lagBytes == 0)
   }
 
+  /// The stream may come to be well after a follower was made, and before anybody knows of it to tell it so.
+  @Test func itAsksByItselfWhetherAnythingComes() async throws {
+    let fixture = try FollowerFixture()
+    let collection = try FollowerFixture.emptyCollection()
+    let outage = Shared<String?>("connecting")
+    let follower = try fixture.follower(
+      of: collection, saver: FollowerFixture.noSaver, outage: { outage.withLock { $0 } })
+    let thread = WorkerThread("follower") { follower.run() }
+    try await FollowerFixture.until { collection.followState?.phase == .stalled }
+    #expect(collection.followState?.reason == "connecting")
+    outage.withLock { $0 = nil }
+    try await FollowerFixture.until { collection.followState?.phase == .inStep }
+    follower.end(saves: false)
+    thread.join()
+  }
+
+  /// The reason of before is none any more.
+  @Test func oneThatGoesOnIsNotStalled() throws {
+    let fixture = try FollowerFixture()
+    let collection = try FollowerFixture.emptyCollection()
+    let follower = try fixture.follower(of: collection, saver: FollowerFixture.noSaver)
+    try fixture.commit([:])
+    collection.followState = FollowState(.stalled, reason: "there is no memory")
+    follower.applied(7, fixture.log.frontier.mark)
+    let state = collection.followState
+    #expect(state?.phase == .catchingUp && state?.reason == "" && state?.behindSince != nil)
+    #expect(state?.lastCommitTime == 7)
+    // Nor is it in step by that, though nothing is left.
+    collection.position = position(fixture.lsn)
+    collection.followState = FollowState(.stalled, reason: "there is no memory")
+    follower.applied(8, fixture.log.frontier.mark)
+    #expect(collection.followState?.phase == .catchingUp)
+    collection.followState = FollowState(.stale, reason: "3 rows differ")
+    follower.applied(9, fixture.log.frontier.mark)
+    #expect(collection.followState?.phase == .stale && collection.followState?.reason == "3 rows differ")
+  }
+
   // MARK: Waiting
 
   private final class Held: Sendable {}
