@@ -15,7 +15,7 @@ import Testing
       configuration: HNSWConfiguration(
         dimension: dimension, metric: metric, storage: .f32, connectivity: connectivity, seed: 1))
     try stage(vectors, from: 0, in: index)
-    try index.linkStaged(threads: 2, calibrates: false)
+    try index.linkStaged(threads: 1, calibrates: false)
     index.checkInvariants()
     return index
   }

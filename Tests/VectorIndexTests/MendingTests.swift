@@ -151,11 +151,16 @@ import Testing
             dimension: Self.dimension, metric: .l2, storage: .f32, connectivity: 8, constructionEffort: 40, seed: seed))
         try stage(0..<5_000, in: index, &random)
         try index.linkStaged(threads: 1, calibrates: false)
+        // So that all of them are there to be mended at once.
+        let pin = index.store.pins.take(for: .search)
+        _ = index.store.pins.enter(pin)
         for id in stride(from: Int64(0), to: 5_000, by: 3) { #expect(index.removeRow(.int64(id))) }
+        index.store.pins.giveBack(pin)
+        #expect(index.statistics().retiredRows == 1_667)
         index.withLinks { index.consolidate(&$0, threads: threads) }
         index.checkInvariants()
         return (0..<UInt32(5_000)).map { slot in
-          index.graph.layer(of: slot) < 0 ? [] : index.graph.neighbours(of: slot, layer: 0)
+          (0..<max(0, index.graph.layer(of: slot) + 1)).map { index.graph.neighbours(of: slot, layer: $0) }
         }
       }
       #expect(links[0] == links[1])

@@ -133,6 +133,31 @@ import Testing
     #expect(rule.bound(list) == .infinity)
   }
 
+  /// Rows that are as far as each other come first, in any order, and nearer ones after them: of those, as many are kept as are wanted.
+  @Test(arguments: testSeeds) func nearestListForgetsDistancesThatAreGone(seed: UInt64) {
+    print("nearest list behind ties, seed \(seed)")
+    var random = SeededRandom(seed: seed)
+    var list = NearestList(capacity: 4)
+    for (limit, copiesMax) in [(64, 20), (100, 20), (40, 20), (20, 20), (200, 32)] {
+      for far in [limit / 2, limit + copiesMax, 4 * limit] {
+        for order in 0..<3 {
+          list.reset(limit: limit, copiesMax: copiesMax)
+          func meet(_ distance: Float, _ slot: Int) {
+            let entry = Candidate.pack(distance, UInt32(slot))
+            if entry < list.bound, !list.insert(entry) { list.noteUnlisted(list.dropped) }
+          }
+          let slots = Array(0..<far)
+          for slot in [slots, slots.reversed(), slots.shuffled(using: &random)][order] { meet(1, slot) }
+          var nearer = (0..<3 * limit).map { (distance: Float($0) / Float(4 * limit), slot: far + $0) }
+          nearer.shuffle(using: &random)
+          for one in nearer { meet(one.distance, one.slot) }
+          nearer.sort { $0.distance < $1.distance }
+          #expect(entries(list) == nearer.prefix(limit).map { Candidate.pack($0.distance, UInt32($0.slot)) })
+        }
+      }
+    }
+  }
+
   private func entries(_ list: borrowing NearestList) -> [UInt64] { (0..<list.count).map { list.entry(at: $0) } }
 
   /// Candidates come and the nearest is taken, as a walk does it: several at a time, distances rising slowly, the bound falling.

@@ -132,11 +132,10 @@ extension ReplicationConnection {
   /// PostgreSQL 17 on and on a primary.
   ///
   /// When the wait is cancelled, or this process ends in it, the server may go on and make a permanent slot that nobody knows of: look for the
-  /// name before making it again.
+  /// name before making it again. On a standby it waits for the primary to note in its log which transactions run.
+  ///
   /// - temporary: the slot goes with the connection.
   /// - exportsSnapshot: the snapshot lives until the next command on this connection.
-  /// On a standby it waits for the primary to note in its log which transactions run.
-  ///
   /// - patienceSeconds: how long each of those transactions may take to end, and all of them twice that, on a standby five minutes at
   ///   least; nil: any time. When they take longer, the connection is of no more use.
   /// - Throws: ``SourceError`` with `slotExists`, `replicationUnavailable`, `permissionDenied`, `transactionsOpen`, `connectionLost`,

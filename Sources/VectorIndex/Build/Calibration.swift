@@ -339,12 +339,14 @@ extension Calibration {
   }
 
   /// The reach at which a share is missed: between two points by the logarithm of the share; beyond the last that has enough
-  /// misses to tell, on the line through it and an earlier one, and never where more was seen to be missed.
+  /// misses to tell, on the line through it and an earlier one, but beyond where more was seen to be missed.
   static func reach(allowing share: Double, _ points: [ReachPoint]) -> Float {
     let reach = expectedReach(allowing: share, points)
     guard let missed = points.lastIndex(where: { $0.share > share }) else { return reach }
     if missed == points.count - 1, points[missed].isTooDear || points.count == stepsMax { return .infinity }
-    return max(reach, points[missed].reach)
+    if reach > points[missed].reach { return reach }
+    // What was seen counts more than a line.
+    return missed + 1 < points.count ? points[missed + 1].reach : .infinity
   }
 
   private static func expectedReach(allowing share: Double, _ points: [ReachPoint]) -> Float {

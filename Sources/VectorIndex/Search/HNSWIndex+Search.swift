@@ -155,7 +155,7 @@ extension HNSWIndex {
       if candidate >= scratch.nearest.bound { break }
       // The walk may start at a node that is on its way out of the tail: it is among what the walk found.
       if Candidate.slot(candidate) == start { continue }
-      scratch.nearest.insert(candidate)
+      if !scratch.nearest.insert(candidate) { traversal.noteDropped(&scratch) }
     }
   }
 

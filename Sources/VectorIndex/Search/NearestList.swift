@@ -27,8 +27,9 @@ struct NearestList: ~Copyable {
   private(set) var nearestUnlisted = Candidate.none
   /// Of one distance.
   private var copiesMax = Int.max
-  /// The slot of an entry of the distance of which there were enough when ``insert(_:)`` last said so.
+  /// The slot of an entry of the distance of which there were enough when ``insert(_:)`` last said so, and the entry that had no place then.
   private(set) var tied: UInt32 = 0
+  private(set) var dropped = Candidate.none
   /// Whether the list has been full, or enough of one distance have been there.
   private var hasBeenFull = false
 
@@ -59,6 +60,8 @@ struct NearestList: ~Copyable {
     hasBeenFull = false
     tiesMax = copies == nil ? 0 : Self.placesForTies * newLimit
     copiesMax = copies ?? .max
+    // Each has more entries than may be of one distance; reserved here, so that nothing is allocated later.
+    if let copies { unlistedOfDistance.reserveCapacity((newLimit + tiesMax) / copies + 2) }
     // One more, for a moment, when one comes in.
     let longest = newLimit + tiesMax + 1
     guard longest > allocated else { return }
@@ -74,7 +77,8 @@ struct NearestList: ~Copyable {
   private static let shortMax = 24
 
   /// Inserts a candidate that is below ``bound``.
-  /// - Returns: false where there were enough of its distance: of those, the ones of the lowest slots are kept. See ``noteUnlisted(_:)``.
+  /// - Returns: false where there were enough of its distance: of those, the ones of the lowest slots are kept, and ``dropped`` is not. See
+  ///   ``noteUnlisted(_:)``.
   /// - Complexity: logarithmic, and as many entries are moved as are behind it.
   @inline(__always)
   @discardableResult
@@ -121,6 +125,7 @@ struct NearestList: ~Copyable {
     let group = ties(with: entries[place])
     guard group.count <= copiesMax else {
       tied = Candidate.slot(entries[place == group.lowerBound ? place &+ 1 : group.lowerBound])
+      dropped = entries[group.upperBound &- 1]
       hasBeenFull = true
       (entries + group.upperBound - 1).update(from: entries + group.upperBound, count: count &- group.upperBound)
       count &-= 1
@@ -137,6 +142,7 @@ struct NearestList: ~Copyable {
     let group = ties(with: entry)
     guard group.count >= copiesMax else { return false }
     tied = Candidate.slot(entries[group.lowerBound])
+    dropped = place < group.upperBound ? entries[group.upperBound &- 1] : entry
     hasBeenFull = true
     if place < group.upperBound {
       (entries + place + 1).update(from: entries + place, count: group.upperBound &- 1 &- place)
@@ -147,17 +153,22 @@ struct NearestList: ~Copyable {
   }
 
   /// Where the entries of a distance are.
-  private func ties(with entry: UInt64) -> Range<Int> {
+  func ties(with entry: UInt64) -> Range<Int> {
     let first = firstPlace(notBelow: (entry >> 32) << 32)
     let behind = ((entry >> 32) &+ 1) << 32
     return first..<firstPlace(notBelow: behind)
   }
 
-  /// Counts a candidate that ``insert(_:)`` said there was no place for, and that is no copy of ``tied``: as many may be as near.
+  /// Counts what was ``dropped`` and is no copy of an entry.
   ///
   /// Seldom: not before there are more of one distance than may be scored.
   @inline(never)
   mutating func noteUnlisted(_ entry: UInt64) {
+    // What made room may have been the last of that distance.
+    guard count > 0, entry >> 32 <= entries[count &- 1] >> 32 else {
+      nearestUnlisted = min(nearestUnlisted, entry)
+      return
+    }
     unlisted &+= 1
     nearestUnlisted = min(nearestUnlisted, entry)
     if let i = unlistedOfDistance.firstIndex(where: { $0.distance == entry >> 32 }) {
@@ -177,8 +188,7 @@ struct NearestList: ~Copyable {
       let i = unlistedOfDistance.firstIndex { $0.distance == entries[count &- 1] >> 32 }
       let unlistedOfLast = i.map { unlistedOfDistance[$0].count } ?? 0
       guard count &- ties &+ unlisted &- 1 &- unlistedOfLast >= limit else { break }
-      if let i { unlistedOfDistance.remove(at: i) }
-      unlisted &-= unlistedOfLast
+      if i != nil { forgetUnlisted(of: entries[count &- 1]) }
       countTies(ties &- (last.count &- 1))
       count = last.lowerBound
     }
@@ -197,7 +207,19 @@ struct NearestList: ~Copyable {
   @inline(__always)
   private mutating func removeLast() {
     count &-= 1
-    if tiesMax > 0, count > 0, Self.isTie(entries[count &- 1], entries[count]) { countTies(ties &- 1) }
+    if tiesMax > 0, count > 0, Self.isTie(entries[count &- 1], entries[count]) {
+      countTies(ties &- 1)
+    } else if unlisted > 0 {
+      forgetUnlisted(of: entries[count])
+    }
+  }
+
+  /// The list has none of a distance any more.
+  @inline(never)
+  private mutating func forgetUnlisted(of entry: UInt64) {
+    guard let i = unlistedOfDistance.firstIndex(where: { $0.distance == entry >> 32 }) else { return }
+    unlisted &-= unlistedOfDistance[i].count
+    unlistedOfDistance.remove(at: i)
   }
 
   /// Moves what is behind the place at once: with 200 entries, moving them one by one took a seventh of a build.

@@ -170,9 +170,9 @@ struct Traversal {
         if candidate < scratch.nearest.bound {
           if admission.admits(kept[i]) {
             if !scratch.nearest.insert(candidate) {
+              noteDropped(&scratch)
               // Enough copies of it have been met, which lead to what it leads to. What is as far and no copy may lead elsewhere.
               if store.isCopy(kept[i], of: scratch.nearest.tied) { continue }
-              scratch.nearest.noteUnlisted(candidate)
             }
           } else {
             refusedCount &+= 1
@@ -190,6 +190,15 @@ struct Traversal {
       bound = rule.bound(scratch.nearest)
       (ready, coming) = (coming, gathered)
     }
+  }
+
+  /// What the list has just dropped counts, where it has no copy of it.
+  @inline(never)
+  func noteDropped(_ scratch: inout SearchScratch) {
+    let dropped = scratch.nearest.dropped
+    for i in scratch.nearest.ties(with: dropped)
+    where store.isCopy(Candidate.slot(dropped), of: scratch.nearest.slot(at: i)) { return }
+    scratch.nearest.noteUnlisted(dropped)
   }
 
   @inline(__always)

@@ -29,6 +29,8 @@ final class ChangeStream: Sendable {
   private let onChange: @Sendable (StreamCondition) -> Void
   private let current = Mutex(StreamCondition.connecting)
   private let wait = Mutex(Wait())
+  /// Held while somebody is told of a new condition. Taken after `wait`, where both are.
+  private let telling = Mutex(())
 
   /// For a word of Postgres.
   private struct Wait {
@@ -147,14 +149,24 @@ extension ChangeStream {
   var condition: StreamCondition { current.withLock { $0 } }
 
   /// Tells how it goes, where that is news.
-  func change(_ condition: StreamCondition) {
-    let isNew = current.withLock { current in
-      defer { current = condition }
-      return current != condition
+  ///
+  /// - before: it is told only where it is as this says; nil: whatever it is.
+  /// - Returns: false where it was not told for that reason.
+  @discardableResult
+  func change(_ condition: StreamCondition, if before: StreamCondition? = nil) -> Bool {
+    // In the order in which they came to be.
+    telling.withLock { _ in
+      let previous = current.withLock { current in
+        let previous = current
+        if before == nil || current == before { current = condition }
+        return previous
+      }
+      guard before == nil || previous == before else { return false }
+      guard previous != condition else { return true }
+      condition.tell(logger, configuration.slot)
+      onChange(condition)
+      return true
     }
-    guard isNew else { return }
-    condition.tell(logger, configuration.slot)
-    onChange(condition)
   }
 
   /// Postgres has said something, or is about to be asked; on the stream's thread. That it was silent before is taken back.
@@ -166,7 +178,7 @@ extension ChangeStream {
       defer { wait = Wait(since: start) }
       return wait.told
     }
-    if let told, condition == told { change(.streaming) }
+    if let told { change(.streaming, if: told) }
   }
 
   /// Tells that nothing comes, where Postgres has said nothing for too long in the middle of something: what it was asked may take its
@@ -175,11 +187,10 @@ extension ChangeStream {
     guard let limit = configuration.silenceMax else { return }
     // Within the lock, so that it cannot be told after it was taken back.
     wait.withLock { wait in
-      guard let since = wait.since, ContinuousClock.now - since > limit, condition == .streaming else { return }
+      guard let since = wait.since, ContinuousClock.now - since > limit else { return }
       let silence = StreamCondition.stalled(
         "Postgres has said nothing for \(Int(limit / .seconds(1))) s, though it was asked: its answer is waited for.")
-      wait.told = silence
-      change(silence)
+      if change(silence, if: .streaming) { wait.told = silence }
     }
   }
 

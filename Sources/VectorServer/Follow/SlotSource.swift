@@ -262,12 +262,14 @@ struct SlotSession: ChangeSession {
 
   /// Puts a message into the journal. Where the disk is full, waits for room: Postgres keeps what is not acknowledged.
   private mutating func keep(_ bytes: UnsafeRawBufferPointer) throws -> LSN? {
+    var hasWaited = false
     while true {
       do {
         let end = try stream.log.take(bytes)
-        if case .stalled = stream.condition { stream.change(.streaming) }
+        if hasWaited { stream.change(.streaming) }
         return end
       } catch let error as SnapshotError where error.code == .noSpace {
+        hasWaited = true
         stream.change(.stalled(error.message))
         try stream.pause()
         try stayAlive()
