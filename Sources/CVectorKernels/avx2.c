@@ -118,5 +118,6 @@ const vz_kernels vz_kernels_avx2 = {
     .f32_int8_product = f32_int8_product,
     .int4_product = int4_product,
     .f16_widen = f16_widen,
+    .hop = vz_hop_plain,
 };
 #endif

@@ -124,6 +124,7 @@ const vz_kernels vz_kernels_avx512 = {
     .f32_int8_product = f32_int8_product,
     .int4_product = int4_product,
     .f16_widen = f16_widen,
+    .hop = vz_hop_avx512,
 };
 
 const vz_kernels vz_kernels_avx512vnni = {
@@ -135,5 +136,6 @@ const vz_kernels vz_kernels_avx512vnni = {
     .f32_int8_product = f32_int8_product,
     .int4_product = int4_product_vnni,
     .f16_widen = f16_widen,
+    .hop = vz_hop_avx512,
 };
 #endif

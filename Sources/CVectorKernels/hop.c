@@ -28,13 +28,16 @@ static inline size_t gather(const uint32_t *links, size_t degree, vz_visited *vi
   return count;
 }
 
-size_t vz_hop(const vz_plane *plane, const vz_query *query, vz_batch ready, float bound, uint32_t *kept,
-              float *distances, const uint32_t *links, size_t degree, vz_visited *visited, vz_batch *gathered) {
+size_t vz_hop_plain(const vz_plane *plane, const vz_query *query, vz_batch ready, float bound, uint64_t *kept,
+                    const uint32_t *links, size_t degree, vz_visited *visited, vz_batch *gathered) {
   size_t n = 0;
-  if (ready.count > 0) n = vz_score_and_keep(plane, query, ready.slots, ready.count, bound, kept, distances);
-  // The batches before this one lie at the log's end when it begins anew.
-  if (visited->log_count >= VZ_LOG_MAX) visited->log_count = 0, visited->overflows = true;
-  vz_batch batch = {visited->log + visited->log_count, 0};
+  if (ready.count > 0) {
+    float distances[VZ_DEGREE_MAX];
+    uint32_t slots[VZ_DEGREE_MAX];
+    n = vz_score_and_keep(plane, query, ready.slots, ready.count, bound, slots, distances);
+    for (size_t i = 0; i < n; i++) kept[i] = vz_candidate(distances[i], slots[i]);
+  }
+  vz_batch batch = vz_next_batch(visited);
   if (links) {
     batch.count = gather(links, degree, visited);
     visited->log_count += batch.count;

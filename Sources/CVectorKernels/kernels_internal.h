@@ -24,6 +24,11 @@ extern const vz_kernels vz_kernels_neon;
 extern const vz_kernels vz_kernels_neondot;
 #endif
 
+#if defined(__x86_64__) || defined(VZ_EMULATE_X86)
+size_t vz_hop_avx512(const vz_plane *plane, const vz_query *query, vz_batch ready, float bound, uint64_t *kept,
+                     const uint32_t *links, size_t degree, vz_visited *visited, vz_batch *gathered);
+#endif
+
 /// Row `i` of those named, where a row takes `row_bytes` bytes.
 static inline const void *vz_row(const void *rows, size_t row_bytes, const uint32_t *slots, size_t i) {
   return (const char *)rows + (slots ? (size_t)slots[i] : i) * row_bytes;

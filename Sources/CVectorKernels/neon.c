@@ -130,6 +130,7 @@ const vz_kernels vz_kernels_neon = {
     .f32_int8_product = f32_int8_product,
     .int4_product = int4_product,
     .f16_widen = f16_widen,
+    .hop = vz_hop_plain,
 };
 
 const vz_kernels vz_kernels_neondot = {
@@ -141,5 +142,6 @@ const vz_kernels vz_kernels_neondot = {
     .f32_int8_product = f32_int8_product,
     .int4_product = int4_product_dot,
     .f16_widen = f16_widen,
+    .hop = vz_hop_plain,
 };
 #endif

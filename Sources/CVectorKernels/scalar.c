@@ -107,4 +107,5 @@ const vz_kernels vz_kernels_scalar = {
     .f32_int8_product = f32_int8_product,
     .int4_product = int4_product,
     .f16_widen = f16_widen,
+    .hop = vz_hop_plain,
 };

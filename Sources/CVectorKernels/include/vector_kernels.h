@@ -36,6 +36,21 @@ typedef void (*vz_sum_rows)(const void *query, const void *rows, size_t width, c
 /// Writes numbers of a row as floats: `row` and `out` are [width], 64-byte aligned.
 typedef void (*vz_widen_row)(const void *row, size_t width, float *out);
 
+/// Some slots, which lie in a log.
+typedef struct vz_batch {
+  const uint32_t *slots;
+  size_t count;
+} vz_batch;
+
+struct vz_plane;
+struct vz_query;
+struct vz_visited;
+
+/// See `vz_hop`.
+typedef size_t (*vz_hop_of)(const struct vz_plane *plane, const struct vz_query *query, vz_batch ready, float bound,
+                            uint64_t *kept, const uint32_t *VZ_NULLABLE links, size_t degree,
+                            struct vz_visited *visited, vz_batch *gathered);
+
 /// The kernels of one instruction set.
 typedef struct vz_kernels {
   /// "avx512vnni", "avx512", "avx2", "neondot", "neon" or "scalar".
@@ -57,6 +72,7 @@ typedef struct vz_kernels {
   vz_sum_rows int4_product;
   /// IEEE half-precision numbers as the floats that they are; width a multiple of 32.
   vz_widen_row f16_widen;
+  vz_hop_of hop;
 } vz_kernels;
 
 /// The most variants that any CPU can run.
@@ -79,6 +95,7 @@ typedef struct vz_plane {
   /// Numbers a row, padding included.
   size_t width;
   vz_sum_rows sum;
+  vz_hop_of hop;
 } vz_plane;
 
 /// A query in the form that a plane's kernel takes, and the numbers that make distances of its sums:
@@ -120,15 +137,24 @@ typedef struct vz_visited {
   uint64_t *bits;
   /// Slots there are bits for. Others count as met: they came into being after the walk began.
   uint32_t slots;
-  /// [VZ_LOG_MAX + VZ_DEGREE_MAX]. When it is full it begins anew, and `overflows` says so. What was added last, and the two
+  /// [VZ_LOG_ROOM]. When it is full it begins anew, and `overflows` says so. What was added last, and the two
   /// batches before, stay where they are.
   uint32_t *log;
   size_t log_count;
   bool overflows;
 } vz_visited;
 
-/// The most links of a node, and what the log holds before it begins anew.
-enum { VZ_DEGREE_MAX = 128, VZ_LOG_MAX = 16384 };
+/// The most links of a node, and what the log holds before it begins anew. Hops write in steps of 16.
+enum { VZ_DEGREE_MAX = 128, VZ_KEPT_MAX = VZ_DEGREE_MAX + 16, VZ_LOG_MAX = 16384, VZ_LOG_ROOM = VZ_LOG_MAX + VZ_KEPT_MAX };
+
+/// A slot at a distance, as a number that orders as the distances do, then as the slots. What is not a number is infinitely far.
+static inline uint64_t vz_candidate(float distance, uint32_t slot) {
+  union {
+    float number;
+    uint32_t bits;
+  } as = {distance == distance ? distance : __builtin_inff()};
+  return (uint64_t)(as.bits ^ ((uint32_t)((int32_t)as.bits >> 31) | 0x80000000u)) << 32 | slot;
+}
 
 /// Adds `slot`; false when it was there.
 static inline bool vz_visit(vz_visited *visited, uint32_t slot) {
@@ -142,24 +168,25 @@ static inline bool vz_visit(vz_visited *visited, uint32_t slot) {
   return is_new;
 }
 
-/// Some slots, which lie in a log.
-typedef struct vz_batch {
-  const uint32_t *slots;
-  size_t count;
-} vz_batch;
-
 /// A hop of a walk in one call: scores the rows of `ready` and keeps those below `bound`, as `vz_score_below` does; then
 /// takes those of a node's links that were not visited, marks them as visited and asks for their rows.
 ///
-/// - links: [degree], at most VZ_DEGREE_MAX, UINT32_MAX where none is left; writers may store other slots meanwhile. NULL
-///   = no node.
-/// - kept, distances: room for `ready.count`.
+/// - ready: VZ_DEGREE_MAX at most.
+/// - kept: written, in the order of `ready`: `vz_candidate` of each. Room for VZ_KEPT_MAX, whatever is kept.
+/// - links: [degree], at most VZ_DEGREE_MAX, whole lines of 64 bytes, aligned; ended by UINT32_MAX if there are fewer. Writers may store
+///   other slots meanwhile. NULL = no node.
 /// - gathered: written; the batch lies in the log, and the one before it stays valid, too.
 ///
 /// Returns how many were kept.
-size_t vz_hop(const vz_plane *plane, const vz_query *query, vz_batch ready, float bound, uint32_t *kept,
-              float *distances, const uint32_t *VZ_NULLABLE links, size_t degree, vz_visited *visited,
-              vz_batch *gathered);
+static inline size_t vz_hop(const vz_plane *plane, const vz_query *query, vz_batch ready, float bound, uint64_t *kept,
+                            const uint32_t *VZ_NULLABLE links, size_t degree, vz_visited *visited,
+                            vz_batch *gathered) {
+  return plane->hop(plane, query, ready, bound, kept, links, degree, visited, gathered);
+}
+
+/// The hop of every table that has none of its own.
+size_t vz_hop_plain(const vz_plane *plane, const vz_query *query, vz_batch ready, float bound, uint64_t *kept,
+                    const uint32_t *VZ_NULLABLE links, size_t degree, vz_visited *visited, vz_batch *gathered);
 
 #if defined(__clang__)
 #pragma clang assume_nonnull end

@@ -58,7 +58,8 @@ extension DistanceKernels {
           for j in stride(from: 0, to: width, by: 16) {
             UnsafeMutableRawPointer(out + j).storeBytes(of: f16(row, j), as: SIMD16<Float>.self)
           }
-        }))
+        },
+        hop: vz_hop_plain))
   }()
 }
 

@@ -45,7 +45,7 @@ struct Scorer: @unchecked Sendable {
       to: vz_plane(
         rows: rowPlane.rows, row_bytes: rowPlane.rowBytes, scales: rowPlane.scales, biases: rowPlane.biases,
         side_stride: rowPlane.sideStride, width: rowPlane.width,
-        sum: kernels.sum(of: rowPlane.format, form: form, metric: metric)))
+        sum: kernels.sum(of: rowPlane.format, form: form, metric: metric), hop: kernels.table.hop))
     self.plane = UnsafePointer(plane)
   }
 
@@ -140,19 +140,18 @@ extension Scorer {
   /// A hop of a walk: scores what is ready as above, and takes the links of the next node that were not visited. One crossing
   /// into C.
   ///
-  /// - ready: scored; those kept go to `kept` and `distances`, which have room for them.
+  /// - ready: scored; those kept go to `kept`, which has room for `VZ_KEPT_MAX`, as ``Candidate``s.
   /// - links: `[degree]`, the next node's; nil = there is none.
   /// - gathered: those of the links that were not visited. Their rows are asked for.
   /// - Returns: how many were kept.
   @inline(__always)
   func hop(
-    _ query: UnsafePointer<vz_query>, ready: vz_batch, below bound: Float, kept: UnsafeMutablePointer<UInt32>,
-    distances: UnsafeMutablePointer<Float>, links: Graph.Links?, degree: Int, _ visited: borrowing VisitedSet,
-    _ gathered: inout vz_batch
+    _ query: UnsafePointer<vz_query>, ready: vz_batch, below bound: Float, kept: UnsafeMutablePointer<UInt64>,
+    links: Graph.Links?, degree: Int, _ visited: borrowing VisitedSet, _ gathered: inout vz_batch
   ) -> Int {
     // An atomic is laid out as its value; C loads it atomically, too.
     let links = UnsafeRawPointer(links)?.assumingMemoryBound(to: UInt32.self)
-    return vz_hop(plane, query, ready, bound, kept, distances, links, degree, visited.state, &gathered)
+    return vz_hop(plane, query, ready, bound, kept, links, degree, visited.state, &gathered)
   }
 
   /// Scores `query` against the rows `first..<first + count`.

@@ -165,6 +165,9 @@ extension HNSWIndex {
     for i in 0..<count {
       let slot = scratch.nearest.slot(at: i)
       store.answering.prefetch(slot)
+      // For those of them that become hits.
+      store.prefetchLifetime(slot)
+      store.ids.prefetch(slot)
       scratch.hitSlots[i] = slot
     }
     store.answering.score(scratch.answerQuery, slots: scratch.hitSlots, count: count, into: scratch.hitDistances)

@@ -29,6 +29,8 @@ public struct SearchScratch: ~Copyable {
   /// What is scored at once, or kept of it, and its distances: room for a block of a range scan.
   let batchSlots: UnsafeMutablePointer<UInt32>
   let batchDistances: UnsafeMutablePointer<Float>
+  /// `[VZ_KEPT_MAX]`: the candidates of a hop.
+  let hopCandidates: UnsafeMutablePointer<UInt64>
   /// `[1]`: where a walk begins.
   let entrySlot: UnsafeMutablePointer<UInt32>
   /// The results of the last search.
@@ -67,6 +69,7 @@ public struct SearchScratch: ~Copyable {
     answerQuery = .allocate(capacity: 1)
     batchSlots = .allocate(capacity: Self.batchMax)
     batchDistances = .allocate(capacity: Self.batchMax)
+    hopCandidates = .allocate(capacity: VZ_KEPT_MAX)
     entrySlot = .allocate(capacity: 1)
     hitCapacity = 128
     hitSlots = .allocate(capacity: hitCapacity)
@@ -81,6 +84,7 @@ public struct SearchScratch: ~Copyable {
     answerQuery.deallocate()
     batchSlots.deallocate()
     batchDistances.deallocate()
+    hopCandidates.deallocate()
     entrySlot.deallocate()
     hitSlots.deallocate()
     hitDistances.deallocate()

@@ -139,8 +139,7 @@ struct Traversal {
     var ready = vz_batch(slots: scratch.entrySlot, count: 1)
     scratch.entrySlot[0] = entry
     _ = scratch.visited.insert(entry)
-    let kept = scratch.batchSlots
-    let distances = scratch.batchDistances
+    let kept = scratch.hopCandidates
 
     while true {
       // The nearest unexpanded candidate [c]: its links are asked for now and read after the next batch was scored.
@@ -156,28 +155,36 @@ struct Traversal {
         let next = graph.links(of: Candidate.slot(candidate), layer: layer)
         prefetch(next)
         links = next
+        // And those of what comes next, unless something nearer turns up.
+        if let upcoming = scratch.frontier.upcoming {
+          prefetch(graph.links(of: Candidate.slot(upcoming), layer: layer))
+        }
       } else if ready.count == 0, coming.count == 0 {
         return
       }
 
-      var gathered = vz_batch(slots: kept, count: 0)
+      var gathered = vz_batch(slots: scratch.entrySlot, count: 0)
       let keptCount = scorer.hop(
-        query, ready: ready, below: bound, kept: kept, distances: distances, links: links, degree: degreeMax,
-        scratch.visited, &gathered)
+        query, ready: ready, below: bound, kept: kept, links: links, degree: degreeMax, scratch.visited, &gathered)
       scratch.distancesComputed &+= ready.count
       for i in 0..<keptCount {
-        let candidate = Candidate.pack(distances[i], kept[i])
+        let candidate = kept[i]
+        let slot = Candidate.slot(candidate)
         if candidate < scratch.nearest.bound {
-          if admission.admits(kept[i]) {
+          if admission.admits(slot) {
             if !scratch.nearest.insert(candidate) {
               noteDropped(&scratch)
               // Enough copies of it have been met, which lead to what it leads to. What is as far and no copy may lead elsewhere.
-              if store.isCopy(kept[i], of: scratch.nearest.tied) { continue }
+              if store.isCopy(slot, of: scratch.nearest.tied) { continue }
             }
           } else {
             refusedCount &+= 1
             admission.note(refused: candidate, &scratch)
           }
+        }
+        // It is the next one: the rows that are asked for meanwhile would keep its links waiting.
+        if candidate < scratch.frontier.upcoming ?? Candidate.none {
+          prefetch(graph.links(of: slot, layer: layer))
         }
         scratch.frontier.insert(candidate)
       }

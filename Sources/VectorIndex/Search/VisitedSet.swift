@@ -18,7 +18,7 @@ struct VisitedSet: ~Copyable {
     state.initialize(
       to: vz_visited(
         bits: Self.bits(slots), slots: UInt32(Self.rounded(slots)),
-        log: .allocate(capacity: VZ_LOG_MAX + VZ_DEGREE_MAX), log_count: 0, overflows: false))
+        log: .allocate(capacity: VZ_LOG_ROOM), log_count: 0, overflows: false))
   }
 
   deinit {
@@ -26,6 +26,9 @@ struct VisitedSet: ~Copyable {
     state.pointee.log.deallocate()
     state.deallocate()
   }
+
+  /// Clearing the word of one slot takes about as long as clearing the words of so many, one after the other.
+  private static let slotsClearedAtOnce = 512
 
   private static func rounded(_ slots: Int) -> Int { max(64, (slots + 63) / 64 * 64) }
 
@@ -39,14 +42,14 @@ struct VisitedSet: ~Copyable {
   var slots: Int { Int(state.pointee.slots) }
 
   /// Empties the set and makes room for `slots`. Allocates only when there are more than ever before.
-  /// - Complexity: as many steps as slots were added, but never more than one for 64 slots.
+  /// - Complexity: as many steps as slots were added, but never more than one for 64 slots, which are very short.
   mutating func reset(slots: Int) {
     if slots > self.slots {
       let more = max(slots, self.slots + self.slots / 2)
       state.pointee.bits.deallocate()
       state.pointee.bits = Self.bits(more)
       state.pointee.slots = UInt32(Self.rounded(more))
-    } else if state.pointee.overflows || state.pointee.log_count > self.slots / 64 {
+    } else if state.pointee.overflows || state.pointee.log_count > self.slots / Self.slotsClearedAtOnce {
       state.pointee.bits.update(repeating: 0, count: self.slots / 64)
     } else {
       for i in 0..<state.pointee.log_count { state.pointee.bits[Int(state.pointee.log[i] >> 6)] = 0 }

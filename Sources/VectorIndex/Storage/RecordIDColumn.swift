@@ -8,6 +8,8 @@
 //
 // May use: SlotMemory, ReservedMemory.
 
+internal import CVectorKernels
+
 /// The ids of the rows. Cells are written by the one writer before their slot can be reached, and stay as they are while any
 /// reader might look.
 final class RecordIDColumn: @unchecked Sendable {
@@ -34,6 +36,10 @@ final class RecordIDColumn: @unchecked Sendable {
 
   /// The cells as they lie in memory.
   var cellBase: UnsafeRawPointer { UnsafeRawPointer(cells.base) }
+
+  /// Asks for a slot's cell.
+  @inline(__always)
+  func prefetch(_ slot: UInt32) { vz_prefetch(cells.base + Int(slot) * cellBytes) }
 
   subscript(slot: UInt32) -> RecordID {
     let cell = cells.base + Int(slot) * cellBytes
