@@ -11,10 +11,15 @@
 #include <immintrin.h>
 
 #define AVX512 VZ_TARGET("avx512f,avx512bw")
+#if defined(VZ_EMULATE_X86)
+#define ONCE(vector)
+#else
+#define ONCE(vector) __asm__ volatile("" : "+v"(vector) : : "memory")
+#endif
 
 static inline __mmask16 first_lanes(size_t count) { return (__mmask16)(count < 16 ? (1u << count) - 1 : 0xFFFF); }
 
-/// What stands beside the rows of the lanes' slots. Slots are below 2^31, so that signed indices reach them (VectorStore.slotsMaxLimit).
+/// What stands beside the rows of the lanes' slots. Slots are below 2^31 (VectorStore.slotsMaxLimit): signed indices reach them.
 AVX512 static inline __m512 sides(const float *numbers, size_t stride, __mmask16 lanes, __m512i slots) {
   return stride == 1 ? _mm512_mask_i32gather_ps(_mm512_setzero_ps(), lanes, slots, numbers, 4)
                      : _mm512_mask_i32gather_ps(_mm512_setzero_ps(), lanes, slots, numbers, 8);
@@ -58,16 +63,19 @@ AVX512 static inline size_t gather(const uint32_t *links, size_t degree, vz_visi
   const __m512i slots = _mm512_set1_epi32((int)visited->slots), one = _mm512_set1_epi32(1);
   size_t count = 0;
   for (size_t i = 0; i < degree; i += 16) {
-    // Aligned loads of four bytes never see half of a link, whatever the width of the vector; and x86 acquires with each.
+    // Writers store one link at a time. What an aligned load of a line has of each is one that was stored there, and x86 acquires with
+    // every load. C has no word for that, so the compiler is kept from loading twice.
     __m512i link = _mm512_load_si512(links + i);
+    ONCE(link);
     __mmask16 lanes = first_lanes(degree - i);
     unsigned ends = _mm512_mask_cmpeq_epi32_mask(lanes, link, _mm512_set1_epi32(-1));
     // Those before the end.
     if (ends) lanes = (__mmask16)((ends - 1) & ~ends & lanes);
     __mmask16 known = _mm512_mask_cmplt_epu32_mask(lanes, link, slots);
-    __m512i words = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), known, _mm512_srli_epi32(link, 5), (const void *)bits, 4);
+    __m512i word = _mm512_srli_epi32(link, 5);
+    word = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), known, word, (const void *)bits, 4);
     __m512i bit = _mm512_sllv_epi32(one, _mm512_and_si512(link, _mm512_set1_epi32(31)));
-    __mmask16 is_new = _mm512_mask_testn_epi32_mask(known, words, bit);
+    __mmask16 is_new = _mm512_mask_testn_epi32_mask(known, word, bit);
     _mm512_storeu_si512(out + count, _mm512_maskz_compress_epi32(is_new, link));
     // One slot may be there twice while its row is rewritten.
     size_t end = count + (size_t)__builtin_popcount(is_new);

@@ -1,4 +1,5 @@
-// From a kernel's sums to distances, and to the few of them that a search wants. The same on every CPU.
+// From a kernel's sums to distances, and to the few of them that a search wants. The same on every CPU, but for hop_avx512.c,
+// which gives the same bits.
 //
 // No branch depends on a distance: half of them pass, and a processor cannot guess which.
 //

@@ -126,7 +126,7 @@ static void *allocate(size_t bytes) {
   return memory;
 }
 
-enum { COUNT_MAX = 33, ROWS = COUNT_MAX + 2 };
+enum { COUNT_MAX = 33, ROWS = COUNT_MAX + 102 };
 
 static void check_sums(const vz_kernels *table, const kernel *kernel, size_t dimension, size_t count, bool named,
                        choice of_query, choice of_rows) {
@@ -208,10 +208,11 @@ static bool is_hop(const vz_plane *plane, const vz_query *query, size_t count) {
   uint64_t bits[ROWS / 64 + 1] = {0};
   bool met[ROWS] = {false}, right = true;
   vz_visited visited = {bits, BITS, log, next() % 3 ? 0 : VZ_LOG_MAX - next_below(100), false};
-  uint32_t first[COUNT_MAX], slots[COUNT_MAX];
+  uint32_t first[COUNT_MAX], slots[VZ_DEGREE_MAX];
   _Alignas(64) uint32_t links[VZ_DEGREE_MAX];
-  float distances[COUNT_MAX];
-  uint64_t kept[VZ_KEPT_MAX];
+  float distances[VZ_DEGREE_MAX];
+  uint64_t kept[VZ_KEPT_MAX + 1];
+  kept[VZ_KEPT_MAX] = 77;
   for (size_t i = 0; i < count; i++) {
     first[i] = (uint32_t)next_below(BITS);
     met[first[i]] = true;
@@ -220,20 +221,20 @@ static bool is_hop(const vz_plane *plane, const vz_query *query, size_t count) {
   }
   right &= !vz_visit(&visited, BITS);
   vz_batch ready = {first, count}, coming = {first, 0};
-  uint32_t came[COUNT_MAX];
+  uint32_t came[VZ_DEGREE_MAX];
   for (size_t hop = 0; hop < 40; hop++) {
     size_t degree = 1 + next_below(VZ_DEGREE_MAX), used = next_below(degree + 1), expected = 0;
-    for (size_t i = 0; i < VZ_DEGREE_MAX; i++) links[i] = i < used ? (uint32_t)next_below(ROWS) : UINT32_MAX;
-    // While a row is rewritten, links may stand behind its end.
-    if (used + 1 < degree && next() % 4 == 0) links[used + 1] = (uint32_t)next_below(ROWS);
-    if (ready.count > COUNT_MAX) ready.count = COUNT_MAX;
+    // While a row is rewritten, links may stand behind its end; and what stands behind the last is none.
+    for (size_t i = 0; i < VZ_DEGREE_MAX; i++)
+      links[i] = i < used || i >= degree || next() % 4 == 0 ? (uint32_t)next_below(ROWS) : UINT32_MAX;
+    if (used < degree) links[used] = UINT32_MAX;
     float bound = next() % 3 ? 0 : next() % 2 ? INFINITY : -INFINITY;
     for (size_t i = 0; i < ready.count; i++) slots[i] = ready.slots[i];
     size_t left = vz_score_below(plane, query, slots, ready.count, bound, slots, distances);
     vz_batch gathered;
     bool is_end = next() % 8 == 0;
     size_t n = vz_hop(plane, query, ready, bound, kept, is_end ? NULL : links, degree, &visited, &gathered);
-    right &= n == left;
+    right &= n == left && kept[VZ_KEPT_MAX] == 77;
     for (size_t i = 0; i < n; i++) right &= kept[i] == vz_candidate(distances[i], slots[i]);
     for (size_t i = 0; !is_end && i < used; i++) {
       if (links[i] >= BITS || met[links[i]]) continue;
@@ -245,8 +246,7 @@ static bool is_hop(const vz_plane *plane, const vz_query *query, size_t count) {
     right &= coming.count == 0 || !memcmp(coming.slots, came, coming.count * sizeof *came);
     ready = coming;
     coming = gathered;
-    for (size_t i = 0; i < coming.count && i < COUNT_MAX; i++) came[i] = coming.slots[i];
-    if (coming.count > COUNT_MAX) coming.count = COUNT_MAX;
+    for (size_t i = 0; i < coming.count; i++) came[i] = coming.slots[i];
   }
   return right;
 }
@@ -306,6 +306,7 @@ static void check_plane(const vz_kernels *table, const kernel *kernel, size_t di
 }
 
 static void check(const vz_kernels *table) {
+  report(table->hop != NULL, table->name, "there is", "hop", 1, 1);
   static const size_t dimensions[] = {1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 384, 1024, 4096};
   static const choice extremes[][2] = {
       {LARGEST, LARGEST}, {LARGEST, SMALLEST}, {SMALLEST, LARGEST}, {SMALLEST, SMALLEST}, {ENDS, ENDS}, {ENDS, LARGEST},

@@ -16,6 +16,10 @@ import Testing
       #expect(Candidate.distance(Candidate.pack(value, 3)) == value)
       #expect(Candidate.pack(value, 1) < Candidate.pack(value, 2) && Candidate.pack(value, 1) < Candidate.none)
     }
+    // A hop packs in C.
+    for value in ascending + [-0.0, .nan, -.nan, .signalingNaN] {
+      for slot in [0, 7, UInt32.max] { #expect(vz_candidate(value, slot) == Candidate.pack(value, slot)) }
+    }
     for nan in [Float.nan, -.nan, .signalingNaN] { #expect(Candidate.pack(nan, 1) == Candidate.pack(.infinity, 1)) }
     for slot in [0, UInt32(Int32.max) - 1, .max] { #expect(Candidate.slot(Candidate.pack(-1, slot)) == slot) }
   }
@@ -286,7 +290,7 @@ import Testing
   @Test func visitedSetIsEmptiedWhole() {
     let slots = 4 * VZ_LOG_MAX
     var visited = VisitedSet(slots: slots)
-    for count in [0, 1, 100, slots / 64, slots / 64 + 1, VZ_LOG_MAX - 1, VZ_LOG_MAX, VZ_LOG_MAX + 1, slots, 5] {
+    for count in [0, 1, 100, slots / 512, slots / 512 + 1, VZ_LOG_MAX - 1, VZ_LOG_MAX, VZ_LOG_MAX + 1, slots, 5] {
       // Every third slot first, so that what is left over would lie anywhere.
       let order = (0..<3).flatMap { stride(from: $0, to: slots, by: 3) }
       let news = order.prefix(count).count { visited.insert(UInt32($0)) }

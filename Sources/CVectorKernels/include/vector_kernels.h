@@ -145,7 +145,12 @@ typedef struct vz_visited {
 } vz_visited;
 
 /// The most links of a node, and what the log holds before it begins anew. Hops write in steps of 16.
-enum { VZ_DEGREE_MAX = 128, VZ_KEPT_MAX = VZ_DEGREE_MAX + 16, VZ_LOG_MAX = 16384, VZ_LOG_ROOM = VZ_LOG_MAX + VZ_KEPT_MAX };
+enum {
+  VZ_DEGREE_MAX = 128,
+  VZ_KEPT_MAX = VZ_DEGREE_MAX + 16,
+  VZ_LOG_MAX = 16384,
+  VZ_LOG_ROOM = VZ_LOG_MAX + VZ_KEPT_MAX
+};
 
 /// A slot at a distance, as a number that orders as the distances do, then as the slots. What is not a number is infinitely far.
 static inline uint64_t vz_candidate(float distance, uint32_t slot) {
@@ -173,8 +178,8 @@ static inline bool vz_visit(vz_visited *visited, uint32_t slot) {
 ///
 /// - ready: VZ_DEGREE_MAX at most.
 /// - kept: written, in the order of `ready`: `vz_candidate` of each. Room for VZ_KEPT_MAX, whatever is kept.
-/// - links: [degree], at most VZ_DEGREE_MAX, whole lines of 64 bytes, aligned; ended by UINT32_MAX if there are fewer. Writers may store
-///   other slots meanwhile. NULL = no node.
+/// - links: [degree], at most VZ_DEGREE_MAX, whole lines of 64 bytes, aligned; ended by UINT32_MAX if there are fewer.
+///   Writers may store other slots meanwhile. NULL = no node.
 /// - gathered: written; the batch lies in the log, and the one before it stays valid, too.
 ///
 /// Returns how many were kept.

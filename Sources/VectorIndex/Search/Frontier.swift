@@ -89,9 +89,13 @@ struct Frontier: ~Copyable {
     return head[headCount]
   }
 
-  /// The one that would come out next, as far as is known.
+  /// The one that will come out next, unless a nearer one comes in; nil where that would take a look through the rest.
   @inline(__always)
   var upcoming: UInt64? { headCount > 0 ? head[headCount &- 1] : nil }
+
+  /// Whether a candidate would come out before all others.
+  @inline(__always)
+  func precedesAll(_ entry: UInt64) -> Bool { entry < (headCount > 0 ? head[headCount &- 1] : nearLeast) }
 
   // MARK: Head
 

@@ -182,10 +182,8 @@ struct Traversal {
             admission.note(refused: candidate, &scratch)
           }
         }
-        // It is the next one: the rows that are asked for meanwhile would keep its links waiting.
-        if candidate < scratch.frontier.upcoming ?? Candidate.none {
-          prefetch(graph.links(of: slot, layer: layer))
-        }
+        // It may be the next one.
+        if scratch.frontier.precedesAll(candidate) { prefetch(graph.links(of: slot, layer: layer)) }
         scratch.frontier.insert(candidate)
       }
       if admission.isExhausted(

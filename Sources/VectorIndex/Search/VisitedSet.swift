@@ -42,7 +42,7 @@ struct VisitedSet: ~Copyable {
   var slots: Int { Int(state.pointee.slots) }
 
   /// Empties the set and makes room for `slots`. Allocates only when there are more than ever before.
-  /// - Complexity: as many steps as slots were added, but never more than one for 64 slots, which are very short.
+  /// - Complexity: as many steps as slots were added, or one, of an eighth of the time, for 64 slots.
   mutating func reset(slots: Int) {
     if slots > self.slots {
       let more = max(slots, self.slots + self.slots / 2)

@@ -6,7 +6,7 @@
 //
 // A slot keeps its room in the heap when its row goes, so that ids that come and go do not fill it.
 //
-// May use: SlotMemory, ReservedMemory.
+// May use: SlotMemory, ReservedMemory; of CVectorKernels what asks for a cache line.
 
 internal import CVectorKernels
 
