@@ -111,15 +111,6 @@ static inline uint16_t vz_emulated_cmplt(uint16_t mask, __m512i a, __m512i b) {
   return result & mask;
 }
 
-static inline uint16_t vz_emulated_cmpeq(uint16_t mask, __m512i a, __m512i b) {
-  uint32_t x[16], y[16];
-  uint16_t result = 0;
-  _mm512_storeu_si512(x, a);
-  _mm512_storeu_si512(y, b);
-  for (int i = 0; i < 16; i++) result |= (uint16_t)((x[i] == y[i]) << i);
-  return result & mask;
-}
-
 static inline uint16_t vz_emulated_testn(uint16_t mask, __m512i a, __m512i b) {
   uint32_t x[16], y[16];
   uint16_t result = 0;
@@ -142,26 +133,6 @@ static inline uint16_t vz_emulated_cmp_ps(uint16_t mask, __m512 a, __m512 b, int
   return result & mask;
 }
 
-static inline __m512i vz_emulated_compress(uint16_t mask, __m512i v) {
-  int32_t lanes[16], result[16] = {0}, n = 0;
-  _mm512_storeu_si512(lanes, v);
-  for (int i = 0; i < 16; i++)
-    if (mask >> i & 1) result[n++] = lanes[i];
-  return _mm512_loadu_si512(result);
-}
-
-static inline __m512i vz_emulated_permutex2var(__m512i a, __m512i places, __m512i b) {
-  int32_t both[32], at[16], lanes[16];
-  _mm512_storeu_si512(both, a);
-  _mm512_storeu_si512(both + 16, b);
-  _mm512_storeu_si512(at, places);
-  for (int i = 0; i < 16; i++) lanes[i] = both[at[i] & 31];
-  return _mm512_loadu_si512(lanes);
-}
-
-#undef _mm512_maskz_compress_epi32
-#undef _mm512_permutex2var_epi32
-#undef _mm512_mask_cmpeq_epi32_mask
 #undef _mm512_cmp_ps_mask
 #define _mm512_maskz_loadu_epi32 vz_emulated_loadu_lanes
 #define _mm512_maskz_loadu_ps(mask, from) _mm512_castsi512_ps(vz_emulated_loadu_lanes(mask, from))
@@ -170,9 +141,6 @@ static inline __m512i vz_emulated_permutex2var(__m512i a, __m512i places, __m512
   _mm512_castsi512_ps(vz_emulated_gather(_mm512_castps_si512(rest), mask, places, from, scale))
 #define _mm512_srai_epi32 vz_emulated_srai
 #define _mm512_mask_cmplt_epu32_mask vz_emulated_cmplt
-#define _mm512_mask_cmpeq_epi32_mask vz_emulated_cmpeq
 #define _mm512_mask_testn_epi32_mask vz_emulated_testn
 #define _mm512_mask_cmp_ps_mask vz_emulated_cmp_ps
 #define _mm512_cmp_ps_mask(a, b, comparison) vz_emulated_cmp_ps(0xFFFF, a, b, comparison)
-#define _mm512_maskz_compress_epi32 vz_emulated_compress
-#define _mm512_permutex2var_epi32 vz_emulated_permutex2var
