@@ -231,6 +231,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         default=(1,),
         help="for searches; builds use all processors. 1,2: both, and how they scale",
     )
+    parser.add_argument(
+        "--by-ef-alone",
+        action="store_true",
+        help="do not ask ours for recalls besides: among a million copies, each a little changed, those take a minute to "
+        "calibrate and mislead",
+    )
     got = parser.parse_args(arguments)
     try:
         got.chosen = choose(got.engines, got.storages)
@@ -245,7 +251,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     got = parse()
     with tempfile.TemporaryDirectory() as folder:
-        task = task_of(got, got.ef, folder)
+        task = dataclasses.replace(task_of(got, got.ef, folder), asks_recalls=not got.by_ef_alone)
         try:
             # The processes have their own vectors: ours are gone before they start.
             about_task = described(task, Exact.write(task))

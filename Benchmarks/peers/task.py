@@ -34,6 +34,8 @@ class Task:
     threads: tuple[int, ...]
     #: How an engine keeps vectors, by its own names; empty: as it likes.
     storages: tuple[str, ...] = ()
+    #: Whether ours is asked for recalls, too, for which it calibrates its index.
+    asks_recalls: bool = True
     #: The folder of `Exact`, for who needs it.
     truth: pathlib.Path | None = None
 

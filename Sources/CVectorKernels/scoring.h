@@ -47,9 +47,3 @@ static inline size_t vz_score_and_keep(const vz_plane *plane, const vz_query *qu
   return f.biases ? vz_keep_below(f, true, slots, count, bound, kept, out)
                   : vz_keep_below(f, false, slots, count, bound, kept, out);
 }
-
-/// Where the next batch goes. The batches before it lie at the log's end when it begins anew.
-static inline vz_batch vz_next_batch(vz_visited *visited) {
-  if (visited->log_count >= VZ_LOG_MAX) visited->log_count = 0, visited->overflows = true;
-  return (vz_batch){visited->log + visited->log_count, 0};
-}

@@ -15,10 +15,11 @@
 #include <string.h>
 
 #include "../../Sources/CVectorKernels/kernels_internal.h"
+#include "checks.h"
 
 static int passed = 0, failed = 0;
 
-static void report(bool right, const char *table, const char *what, const char *kernel, size_t dimension, size_t count) {
+void report(bool right, const char *table, const char *what, const char *kernel, size_t dimension, size_t count) {
   if (right) {
     passed++;
     return;
@@ -29,14 +30,14 @@ static void report(bool right, const char *table, const char *what, const char *
 
 static uint64_t state;
 
-static uint64_t next(void) {
+uint64_t next(void) {
   uint64_t z = state += 0x9E3779B97F4A7C15u;
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
   return z ^ (z >> 31);
 }
 
-static size_t next_below(size_t bound) { return next() % bound; }
+size_t next_below(size_t bound) { return next() % bound; }
 static float next_float(void) { return (float)((double)(next() >> 11) * 0x1p-52 - 1); }
 
 // A kernel, and what it takes.
@@ -233,7 +234,7 @@ static bool is_hop(const vz_plane *plane, const vz_query *query, size_t count) {
     size_t left = vz_score_below(plane, query, slots, ready.count, bound, slots, distances);
     vz_batch gathered;
     bool is_end = next() % 8 == 0;
-    size_t n = vz_hop(plane, query, ready, bound, kept, is_end ? NULL : links, degree, &visited, &gathered);
+    size_t n = vz_hop(plane, query, ready, bound, kept, is_end ? NULL : links, degree, &visited, &gathered, NULL);
     right &= n == left && kept[VZ_KEPT_MAX] == 77;
     for (size_t i = 0; i < n; i++) right &= kept[i] == vz_candidate(distances[i], slots[i]);
     for (size_t i = 0; !is_end && i < used; i++) {
@@ -307,6 +308,7 @@ static void check_plane(const vz_kernels *table, const kernel *kernel, size_t di
 
 static void check(const vz_kernels *table) {
   report(table->hop != NULL, table->name, "there is", "hop", 1, 1);
+  if (table->hop != vz_hop_plain) check_queues();
   static const size_t dimensions[] = {1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 384, 1024, 4096};
   static const choice extremes[][2] = {
       {LARGEST, LARGEST}, {LARGEST, SMALLEST}, {SMALLEST, LARGEST}, {SMALLEST, SMALLEST}, {ENDS, ENDS}, {ENDS, LARGEST},

@@ -33,7 +33,8 @@ class Vizinho:
     def launches(self, task: Task) -> list[Launch]:
         # One process for all counts of threads: each round says its own.
         flags = dataclasses.replace(task, threads=task.threads[:1]).flags()
-        return [launch(task, "index", *flags, "--recall-targets", RECALL_TARGETS)]
+        recalls = ("--recall-targets", RECALL_TARGETS) if task.asks_recalls else ()
+        return [launch(task, "index", *flags, *recalls)]
 
     def insertions(self, task: Task, percent: int) -> list[Launch]:
         return [launch(task, "insert", *task.flags(), "--percent", str(percent))]

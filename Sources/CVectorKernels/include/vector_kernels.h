@@ -45,11 +45,12 @@ typedef struct vz_batch {
 struct vz_plane;
 struct vz_query;
 struct vz_visited;
+struct vz_queues;
 
-/// See `vz_hop`.
+/// What `vz_hop` does (graph_walk.h).
 typedef size_t (*vz_hop_of)(const struct vz_plane *plane, const struct vz_query *query, vz_batch ready, float bound,
                             uint64_t *kept, const uint32_t *VZ_NULLABLE links, size_t degree,
-                            struct vz_visited *visited, vz_batch *gathered);
+                            struct vz_visited *visited, vz_batch *gathered, struct vz_queues *VZ_NULLABLE queues);
 
 /// The kernels of one instruction set.
 typedef struct vz_kernels {
@@ -130,68 +131,6 @@ static inline void vz_prefetch_row(const vz_plane *plane, uint32_t slot) {
   for (size_t offset = 0; offset < plane->row_bytes; offset += 64) vz_prefetch(row + offset);
   vz_prefetch(plane->scales + slot * plane->side_stride);
 }
-
-/// The slots that a walk has met: a bit each, and a list of them in the order they came, by which the bits are cleared
-/// without looking at all of them.
-typedef struct vz_visited {
-  uint64_t *bits;
-  /// Slots there are bits for. Others count as met: they came into being after the walk began.
-  uint32_t slots;
-  /// [VZ_LOG_ROOM]. When it is full it begins anew, and `overflows` says so. What was added last, and the two
-  /// batches before, stay where they are.
-  uint32_t *log;
-  size_t log_count;
-  bool overflows;
-} vz_visited;
-
-/// The most links of a node, and what the log holds before it begins anew. Hops write in steps of 16.
-enum {
-  VZ_DEGREE_MAX = 128,
-  VZ_KEPT_MAX = VZ_DEGREE_MAX + 16,
-  VZ_LOG_MAX = 16384,
-  VZ_LOG_ROOM = VZ_LOG_MAX + VZ_KEPT_MAX
-};
-
-/// A slot at a distance, as a number that orders as the distances do, then as the slots. What is not a number is infinitely far.
-static inline uint64_t vz_candidate(float distance, uint32_t slot) {
-  union {
-    float number;
-    uint32_t bits;
-  } as = {distance == distance ? distance : __builtin_inff()};
-  return (uint64_t)(as.bits ^ ((uint32_t)((int32_t)as.bits >> 31) | 0x80000000u)) << 32 | slot;
-}
-
-/// Adds `slot`; false when it was there.
-static inline bool vz_visit(vz_visited *visited, uint32_t slot) {
-  if (slot >= visited->slots) return false;
-  uint64_t *word = visited->bits + (slot >> 6), bit = (uint64_t)1 << (slot & 63);
-  bool is_new = !(*word & bit);
-  *word |= bit;
-  if (visited->log_count >= VZ_LOG_MAX) visited->log_count = 0, visited->overflows = true;
-  visited->log[visited->log_count] = slot;
-  visited->log_count += is_new;
-  return is_new;
-}
-
-/// A hop of a walk in one call: scores the rows of `ready` and keeps those below `bound`, as `vz_score_below` does; then
-/// takes those of a node's links that were not visited, marks them as visited and asks for their rows.
-///
-/// - ready: VZ_DEGREE_MAX at most.
-/// - kept: written, in the order of `ready`: `vz_candidate` of each. Room for VZ_KEPT_MAX, whatever is kept.
-/// - links: [degree], at most VZ_DEGREE_MAX, whole lines of 64 bytes, aligned; ended by UINT32_MAX if there are fewer.
-///   Writers may store other slots meanwhile. NULL = no node.
-/// - gathered: written; the batch lies in the log, and the one before it stays valid, too.
-///
-/// Returns how many were kept.
-static inline size_t vz_hop(const vz_plane *plane, const vz_query *query, vz_batch ready, float bound, uint64_t *kept,
-                            const uint32_t *VZ_NULLABLE links, size_t degree, vz_visited *visited,
-                            vz_batch *gathered) {
-  return plane->hop(plane, query, ready, bound, kept, links, degree, visited, gathered);
-}
-
-/// The hop of every table that has none of its own.
-size_t vz_hop_plain(const vz_plane *plane, const vz_query *query, vz_batch ready, float bound, uint64_t *kept,
-                    const uint32_t *VZ_NULLABLE links, size_t degree, vz_visited *visited, vz_batch *gathered);
 
 #if defined(__clang__)
 #pragma clang assume_nonnull end

@@ -137,21 +137,23 @@ extension Scorer {
     into distances: UnsafeMutablePointer<Float>
   ) -> Int { vz_score_below(plane, query, slots, count, bound, slots, distances) }
 
-  /// A hop of a walk: scores what is ready as above, and takes the links of the next node that were not visited. One crossing
-  /// into C.
+  /// A hop of a walk: scores what is ready as above, takes candidates into the queues, and takes the links of the next node that were not
+  /// visited. One crossing into C.
   ///
-  /// - ready: scored; those kept go to `kept`, which has room for `VZ_KEPT_MAX`, as ``Candidate``s.
+  /// - ready: scored; those kept and not taken go to `kept`, which has room for `VZ_KEPT_MAX`, as ``Candidate``s.
   /// - links: `[degree]`, the next node's; nil = there is none.
   /// - gathered: those of the links that were not visited. Their rows are asked for.
-  /// - Returns: how many were kept.
+  /// - queues: nil = no candidate is taken.
+  /// - Returns: how many candidates are left to take.
   @inline(__always)
   func hop(
     _ query: UnsafePointer<vz_query>, ready: vz_batch, below bound: Float, kept: UnsafeMutablePointer<UInt64>,
-    links: Graph.Links?, degree: Int, _ visited: borrowing VisitedSet, _ gathered: inout vz_batch
+    links: Graph.Links?, degree: Int, _ visited: borrowing VisitedSet, _ gathered: inout vz_batch,
+    into queues: UnsafeMutablePointer<vz_queues>?
   ) -> Int {
     // An atomic is laid out as its value; C loads it atomically, too.
     let links = UnsafeRawPointer(links)?.assumingMemoryBound(to: UInt32.self)
-    return vz_hop(plane, query, ready, bound, kept, links, degree, visited.state, &gathered)
+    return vz_hop(plane, query, ready, bound, kept, links, degree, visited.state, &gathered, queues)
   }
 
   /// Scores `query` against the rows `first..<first + count`.

@@ -128,6 +128,9 @@ extension Graph {
   @inline(__always)
   func groundLinks(of slot: UInt32) -> Links { ground + Int(slot) * groundStride }
 
+  /// `[slot][groundStride]`: the links of all nodes on the ground layer.
+  var groundLinks: UnsafeRawPointer { UnsafeRawPointer(ground) }
+
   /// The links of a node on `layer`: `[degreeMax(onLayer:)]`, ended by `none` if there are fewer.
   /// - Precondition: the node reaches up to `layer`.
   @inline(__always)

@@ -12,19 +12,20 @@
 // A part is looked through once for half of what the part before it holds, so what a search pays for each that it takes is bounded by
 // the first three. Only searches that look very far, of tens of thousands of candidates, have a distant part at all.
 //
-// May use: Candidate. Owns its memory.
+// The first three parts are C's, too: a hop adds what it keeps itself where a processor has the vectors for it (queues_avx512.c). What
+// is here says what they mean, is what other processors have, and what a hop leaves.
+//
+// May use: CVectorKernels, Candidate. Owns its memory.
+
+internal import CVectorKernels
 
 /// Candidates, of which the nearest comes out first.
 struct Frontier: ~Copyable {
-  /// `[headMax]`, descending: the nearest is the last.
+  /// What a hop reads and writes.
+  let state: UnsafeMutablePointer<vz_frontier>
+  /// `[2 * headMax]`, ascending from `headFirst` on: what was taken leaves room in front.
   private let head: UnsafeMutablePointer<UInt64>
-  private var headCount = 0
-  private var near: UnsafeMutablePointer<UInt64>
-  private var nearCount = 0
-  private var nearLeast = Candidate.none
-  private var pivot = Candidate.none
-  private var far: UnsafeMutablePointer<UInt64>
-  private var farCount = 0
+  private let near: UnsafeMutablePointer<UInt64>
   private var farAllocated: Int
   private var farPivot = Candidate.none
   /// Nothing is allocated for it before it is needed.
@@ -32,18 +33,27 @@ struct Frontier: ~Copyable {
   private var distantCount = 0
   private var distantAllocated = 0
 
-  private static let headMax = 16
+  private static let headMax = Int(VZ_HEAD_MAX)
   /// Looked through once for every `headMax` that are taken.
-  private static let nearMax = 512
+  private static let nearMax = Int(VZ_NEAR_MAX)
   /// Looked through once for every half of `nearMax`.
   private static let farMax = 16_384
   private static let sampleCount = 64
 
   init(capacity: Int) {
     farAllocated = min(max(capacity, 2 * Self.nearMax), Self.farMax)
-    head = .allocate(capacity: Self.headMax)
-    near = .allocate(capacity: Self.nearMax)
-    far = .allocate(capacity: farAllocated)
+    head = Self.allocate(2 * Self.headMax)
+    near = Self.allocate(Self.nearMax)
+    state = .allocate(capacity: 1)
+    state.initialize(
+      to: vz_frontier(
+        head: head, head_first: 0, head_count: 0, near: near, near_count: 0, near_least: Candidate.none,
+        pivot: Candidate.none, far: Self.allocate(farAllocated), far_count: 0, far_max: farAllocated))
+  }
+
+  /// With the room that a hop's steps need.
+  private static func allocate(_ capacity: Int) -> UnsafeMutablePointer<UInt64> {
+    .allocate(capacity: capacity + Int(VZ_QUEUE_STEP))
   }
 
   deinit {
@@ -51,16 +61,18 @@ struct Frontier: ~Copyable {
     near.deallocate()
     far.deallocate()
     distant?.deallocate()
+    state.deallocate()
   }
 
   mutating func reset() {
+    headFirst = 0
     headCount = 0
     nearCount = 0
     farCount = 0
     distantCount = 0
     nearLeast = Candidate.none
     pivot = Candidate.none
-    farPivot = Candidate.none
+    setFarPivot(Candidate.none)
   }
 
   /// Adds a candidate. Allocates only when there are more than ever before.
@@ -72,8 +84,8 @@ struct Frontier: ~Copyable {
     }
     if headCount < Self.headMax {
       place(entry)
-    } else if entry < head[0] {
-      append(head[0])
+    } else if entry < farthestInHead {
+      append(farthestInHead)
       replaceFarthest(by: entry)
     } else {
       append(entry)
@@ -84,40 +96,43 @@ struct Frontier: ~Copyable {
   @inline(__always)
   mutating func takeNearest(below bound: UInt64) -> UInt64? {
     if headCount == 0 { refill(below: bound) }
-    guard headCount > 0, head[headCount &- 1] < bound else { return nil }
+    guard headCount > 0, head[headFirst] < bound else { return nil }
     headCount &-= 1
-    return head[headCount]
+    headFirst &+= 1
+    return head[headFirst &- 1]
   }
 
   /// The one that will come out next, unless a nearer one comes in; nil where that would take a look through the rest.
   @inline(__always)
-  var upcoming: UInt64? { headCount > 0 ? head[headCount &- 1] : nil }
+  var upcoming: UInt64? { headCount > 0 ? head[headFirst] : nil }
 
   /// Whether a candidate would come out before all others.
   @inline(__always)
-  func precedesAll(_ entry: UInt64) -> Bool { entry < (headCount > 0 ? head[headCount &- 1] : nearLeast) }
+  func precedesAll(_ entry: UInt64) -> Bool { entry < (headCount > 0 ? head[headFirst] : nearLeast) }
 
   // MARK: Head
 
   @inline(__always)
-  private mutating func place(_ entry: UInt64) {
-    var place = headCount
-    while place > 0, head[place &- 1] < entry {
+  private var farthestInHead: UInt64 { head[headFirst &+ headCount &- 1] }
+
+  @inline(__always)
+  private func place(_ entry: UInt64) {
+    if headFirst &+ headCount == 2 * Self.headMax {
+      head.update(from: head + headFirst, count: headCount)
+      headFirst = 0
+    }
+    headCount &+= 1
+    replaceFarthest(by: entry)
+  }
+
+  @inline(__always)
+  private func replaceFarthest(by entry: UInt64) {
+    var place = headFirst &+ headCount &- 1
+    while place > headFirst, head[place &- 1] > entry {
       head[place] = head[place &- 1]
       place &-= 1
     }
     head[place] = entry
-    headCount &+= 1
-  }
-
-  @inline(__always)
-  private mutating func replaceFarthest(by entry: UInt64) {
-    var i = 1
-    while i < headCount, head[i] > entry {
-      head[i &- 1] = head[i]
-      i &+= 1
-    }
-    head[i &- 1] = entry
   }
 
   // MARK: Rest
@@ -153,8 +168,7 @@ struct Frontier: ~Copyable {
   private mutating func appendFarther(_ entry: UInt64) {
     if farCount == farAllocated {
       if farAllocated < Self.farMax {
-        far = Self.grown(far, farCount, to: min(2 * farAllocated, Self.farMax))
-        farAllocated = min(2 * farAllocated, Self.farMax)
+        growFar(to: min(2 * farAllocated, Self.farMax))
       } else {
         splitFar()
       }
@@ -177,10 +191,22 @@ struct Frontier: ~Copyable {
     distantCount &+= 1
   }
 
+  private mutating func growFar(to capacity: Int) {
+    far = Self.grown(far, farCount, to: capacity)
+    farAllocated = capacity
+    setFarPivot(farPivot)
+  }
+
+  /// A hop adds to the far part as long as there is nothing behind it.
+  private mutating func setFarPivot(_ pivot: UInt64) {
+    farPivot = pivot
+    state.pointee.far_max = pivot == Candidate.none ? farAllocated : 0
+  }
+
   private static func grown(
     _ entries: UnsafeMutablePointer<UInt64>?, _ count: Int, to capacity: Int
   ) -> UnsafeMutablePointer<UInt64> {
-    let larger = UnsafeMutablePointer<UInt64>.allocate(capacity: capacity)
+    let larger = allocate(capacity)
     if let entries {
       larger.update(from: entries, count: count)
       entries.deallocate()
@@ -190,7 +216,7 @@ struct Frontier: ~Copyable {
 
   /// Moves the farther half of the far part to the distant one.
   private mutating func splitFar() {
-    farPivot = Self.quantile(of: far, farCount, Self.sampleCount / 2)
+    setFarPivot(Self.quantile(of: far, farCount, Self.sampleCount / 2))
     var kept = 0
     for i in 0..<farCount {
       let entry = far[i]
@@ -254,8 +280,8 @@ struct Frontier: ~Copyable {
         place(entry)
         continue
       }
-      if entry < head[0] {
-        let farthest = head[0]
+      let farthest = farthestInHead
+      if entry < farthest {
         replaceFarthest(by: entry)
         entry = farthest
       }
@@ -299,12 +325,9 @@ struct Frontier: ~Copyable {
       return
     }
     // At its full length from here on: what comes from the distant part fits.
-    if farAllocated < Self.farMax {
-      far = Self.grown(far, 0, to: Self.farMax)
-      farAllocated = Self.farMax
-    }
-    farPivot =
-      distantCount <= Self.farMax ? Candidate.none : Self.pivot(of: distant, distantCount, partMax: Self.farMax)
+    if farAllocated < Self.farMax { growFar(to: Self.farMax) }
+    setFarPivot(
+      distantCount <= Self.farMax ? Candidate.none : Self.pivot(of: distant, distantCount, partMax: Self.farMax))
     var kept = 0
     for i in 0..<distantCount {
       let entry = distant[i]
@@ -340,5 +363,51 @@ struct Frontier: ~Copyable {
       let from = low ?? least
       pivot = from + max(1, (high - from) / 2)
     }
+  }
+}
+
+// MARK: - Shared with C
+
+extension Frontier {
+  @inline(__always)
+  private var headFirst: Int {
+    get { state.pointee.head_first }
+    nonmutating set { state.pointee.head_first = newValue }
+  }
+
+  @inline(__always)
+  private var headCount: Int {
+    get { state.pointee.head_count }
+    nonmutating set { state.pointee.head_count = newValue }
+  }
+
+  @inline(__always)
+  private var nearCount: Int {
+    get { state.pointee.near_count }
+    nonmutating set { state.pointee.near_count = newValue }
+  }
+
+  @inline(__always)
+  private var nearLeast: UInt64 {
+    get { state.pointee.near_least }
+    nonmutating set { state.pointee.near_least = newValue }
+  }
+
+  @inline(__always)
+  private var pivot: UInt64 {
+    get { state.pointee.pivot }
+    nonmutating set { state.pointee.pivot = newValue }
+  }
+
+  @inline(__always)
+  private var far: UnsafeMutablePointer<UInt64> {
+    get { state.pointee.far }
+    nonmutating set { state.pointee.far = newValue }
+  }
+
+  @inline(__always)
+  private var farCount: Int {
+    get { state.pointee.far_count }
+    nonmutating set { state.pointee.far_count = newValue }
   }
 }

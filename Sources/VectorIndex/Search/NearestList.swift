@@ -1,6 +1,10 @@
 // The nearest nodes that a search has met: the paper's W, as one sorted array.
 //
-// May use: Candidate. Owns its memory.
+// A hop inserts itself what it can, where a processor has the vectors for it (queues_avx512.c): what is no tie. The rest is here.
+//
+// May use: CVectorKernels, Candidate. Owns its memory.
+
+internal import CVectorKernels
 
 /// The nearest candidates, ascending by distance and then slot: up to `limit`, or of up to `limit` distances.
 ///
@@ -8,16 +12,10 @@
 /// all places: the walk would end among them, and never come to rows behind them, or before them by another way. What is as far and no copy
 /// counts for itself, though it may have no place.
 struct NearestList: ~Copyable {
-  private var entries: UnsafeMutablePointer<UInt64>
+  /// What a hop reads and writes: the entries, how many there are and may be, and how many are as near as the one before them.
+  let state: UnsafeMutablePointer<vz_nearest>
   private var allocated: Int
-  private(set) var count = 0
   private(set) var limit = 0
-  /// A candidate that is not below this does not get in.
-  private(set) var bound = Candidate.none
-  /// How many entries there may be.
-  private var room = 0
-  /// Entries that are as near as the one before them.
-  private var ties = 0
   /// Of these, as many have places of their own.
   private var tiesMax = 0
   /// How many there was no place for among those of their distance, though they are no copies: in all, and of each distance that the list
@@ -30,18 +28,29 @@ struct NearestList: ~Copyable {
   /// The slot of an entry of the distance of which there were enough when ``insert(_:)`` last said so, and the entry that had no place then.
   private(set) var tied: UInt32 = 0
   private(set) var dropped = Candidate.none
-  /// Whether the list has been full, or enough of one distance have been there.
-  private var hasBeenFull = false
-
   /// Whether everything is in the list that came.
   var isComplete: Bool { !hasBeenFull }
 
   init(capacity: Int) {
     allocated = max(capacity, 16)
-    entries = .allocate(capacity: allocated)
+    state = .allocate(capacity: 1)
+    state.initialize(
+      to: vz_nearest(
+        entries: Self.allocate(allocated), spare: Self.allocate(allocated), count: 0, room: 0, ties: 0,
+        bound: Candidate.none, has_been_full: false))
   }
 
-  deinit { entries.deallocate() }
+  deinit {
+    entries.deallocate()
+    state.pointee.spare.deallocate()
+    state.deallocate()
+  }
+
+  /// With the room that a hop's steps need.
+  private static func allocate(_ capacity: Int) -> UnsafeMutablePointer<UInt64> {
+    UnsafeMutableRawPointer.allocate(byteCount: (capacity + Int(VZ_QUEUE_STEP)) * 8, alignment: 64)
+      .bindMemory(to: UInt64.self, capacity: capacity + Int(VZ_QUEUE_STEP))
+  }
 
   /// Empties the list. Allocates only when it may grow longer than ever before.
   ///
@@ -66,9 +75,15 @@ struct NearestList: ~Copyable {
     let longest = newLimit + tiesMax + 1
     guard longest > allocated else { return }
     entries.deallocate()
+    state.pointee.spare.deallocate()
     allocated = longest
-    entries = .allocate(capacity: allocated)
+    entries = Self.allocate(allocated)
+    state.pointee.spare = Self.allocate(allocated)
   }
+
+  /// Whether a hop can insert: what there was no place for, it knows nothing of.
+  @inline(__always)
+  var isPlain: Bool { unlisted == 0 }
 
   /// Several groups of copies may be near: for their places, so many times the limit.
   private static let placesForTies = 3
@@ -287,4 +302,48 @@ struct NearestList: ~Copyable {
 
   @inline(__always)
   func distance(at index: Int) -> Float { Candidate.distance(entries[index]) }
+}
+
+// MARK: - Shared with C
+
+extension NearestList {
+  @inline(__always)
+  private var entries: UnsafeMutablePointer<UInt64> {
+    get { state.pointee.entries }
+    nonmutating set { state.pointee.entries = newValue }
+  }
+
+  @inline(__always)
+  private(set) var count: Int {
+    get { state.pointee.count }
+    nonmutating set { state.pointee.count = newValue }
+  }
+
+  /// A candidate that is not below this does not get in.
+  @inline(__always)
+  private(set) var bound: UInt64 {
+    get { state.pointee.bound }
+    nonmutating set { state.pointee.bound = newValue }
+  }
+
+  /// How many entries there may be.
+  @inline(__always)
+  private var room: Int {
+    get { state.pointee.room }
+    nonmutating set { state.pointee.room = newValue }
+  }
+
+  /// Entries that are as near as the one before them.
+  @inline(__always)
+  private var ties: Int {
+    get { state.pointee.ties }
+    nonmutating set { state.pointee.ties = newValue }
+  }
+
+  /// Whether the list has been full, or enough of one distance have been there.
+  @inline(__always)
+  private var hasBeenFull: Bool {
+    get { state.pointee.has_been_full }
+    nonmutating set { state.pointee.has_been_full = newValue }
+  }
 }

@@ -29,8 +29,10 @@ public struct SearchScratch: ~Copyable {
   /// What is scored at once, or kept of it, and its distances: room for a block of a range scan.
   let batchSlots: UnsafeMutablePointer<UInt32>
   let batchDistances: UnsafeMutablePointer<Float>
-  /// `[VZ_KEPT_MAX]`: the candidates of a hop.
+  /// `[VZ_KEPT_MAX]`: the candidates that a hop leaves.
   let hopCandidates: UnsafeMutablePointer<UInt64>
+  /// What a hop takes candidates into: the list and the frontier.
+  let queues: UnsafeMutablePointer<vz_queues>
   /// `[1]`: where a walk begins.
   let entrySlot: UnsafeMutablePointer<UInt32>
   /// The results of the last search.
@@ -70,6 +72,9 @@ public struct SearchScratch: ~Copyable {
     batchSlots = .allocate(capacity: Self.batchMax)
     batchDistances = .allocate(capacity: Self.batchMax)
     hopCandidates = .allocate(capacity: VZ_KEPT_MAX)
+    queues = .allocate(capacity: 1)
+    queues.initialize(
+      to: vz_queues(nearest: nearest.state, frontier: frontier.state, links: nil, link_bytes: 0, has_asked: false))
     entrySlot = .allocate(capacity: 1)
     hitCapacity = 128
     hitSlots = .allocate(capacity: hitCapacity)
@@ -85,6 +90,7 @@ public struct SearchScratch: ~Copyable {
     batchSlots.deallocate()
     batchDistances.deallocate()
     hopCandidates.deallocate()
+    queues.deallocate()
     entrySlot.deallocate()
     hitSlots.deallocate()
     hitDistances.deallocate()

@@ -140,6 +140,11 @@ struct Traversal {
     scratch.entrySlot[0] = entry
     _ = scratch.visited.insert(entry)
     let kept = scratch.hopCandidates
+    scratch.queues.pointee.links = layer == 0 ? graph.groundLinks : nil
+    scratch.queues.pointee.link_bytes = graph.groundStride &* MemoryLayout<UInt32>.stride
+    let admitsAll = admission.admitsAll
+    // Whether the links of what is nearest have been asked for.
+    var isAsked = false
 
     while true {
       // The nearest unexpanded candidate [c]: its links are asked for now and read after the next batch was scored.
@@ -153,21 +158,26 @@ struct Traversal {
       if let candidate {
         scratch.nodesExpanded &+= 1
         let next = graph.links(of: Candidate.slot(candidate), layer: layer)
-        prefetch(next)
         links = next
-        // And those of what comes next, unless something nearer turns up.
-        if let upcoming = scratch.frontier.upcoming {
-          prefetch(graph.links(of: Candidate.slot(upcoming), layer: layer))
+        if !isAsked {
+          prefetch(next)
+          // And those of what comes next, unless something nearer turns up.
+          if let upcoming = scratch.frontier.upcoming {
+            prefetch(graph.links(of: Candidate.slot(upcoming), layer: layer))
+          }
         }
       } else if ready.count == 0, coming.count == 0 {
         return
       }
 
       var gathered = vz_batch(slots: scratch.entrySlot, count: 0)
-      let keptCount = scorer.hop(
-        query, ready: ready, below: bound, kept: kept, links: links, degree: degreeMax, scratch.visited, &gathered)
+      let takes = admitsAll && scratch.nearest.isPlain
+      let left = scorer.hop(
+        query, ready: ready, below: bound, kept: kept, links: links, degree: degreeMax, scratch.visited, &gathered,
+        into: takes ? scratch.queues : nil)
+      isAsked = takes && scratch.queues.pointee.has_asked
       scratch.distancesComputed &+= ready.count
-      for i in 0..<keptCount {
+      for i in 0..<left {
         let candidate = kept[i]
         let slot = Candidate.slot(candidate)
         if candidate < scratch.nearest.bound {

@@ -86,38 +86,11 @@ static inline __m512i vz_emulated_loadu_lanes(uint16_t mask, const void *from) {
   return _mm512_loadu_si512(lanes);
 }
 
-static inline __m512i vz_emulated_gather(__m512i rest, uint16_t mask, __m512i places, const void *from, int scale) {
-  int32_t lanes[16], at[16];
-  _mm512_storeu_si512(lanes, rest);
-  _mm512_storeu_si512(at, places);
-  for (int i = 0; i < 16; i++)
-    if (mask >> i & 1) memcpy(&lanes[i], (const char *)from + (int64_t)at[i] * scale, 4);
-  return _mm512_loadu_si512(lanes);
-}
-
 static inline __m512i vz_emulated_srai(__m512i v, int bits) {
   int32_t lanes[16];
   _mm512_storeu_si512(lanes, v);
   for (int i = 0; i < 16; i++) lanes[i] >>= bits;
   return _mm512_loadu_si512(lanes);
-}
-
-static inline uint16_t vz_emulated_cmplt(uint16_t mask, __m512i a, __m512i b) {
-  uint32_t x[16], y[16];
-  uint16_t result = 0;
-  _mm512_storeu_si512(x, a);
-  _mm512_storeu_si512(y, b);
-  for (int i = 0; i < 16; i++) result |= (uint16_t)((x[i] < y[i]) << i);
-  return result & mask;
-}
-
-static inline uint16_t vz_emulated_testn(uint16_t mask, __m512i a, __m512i b) {
-  uint32_t x[16], y[16];
-  uint16_t result = 0;
-  _mm512_storeu_si512(x, a);
-  _mm512_storeu_si512(y, b);
-  for (int i = 0; i < 16; i++) result |= (uint16_t)(((x[i] & y[i]) == 0) << i);
-  return result & mask;
 }
 
 /// The two comparisons that a hop makes.
@@ -136,11 +109,68 @@ static inline uint16_t vz_emulated_cmp_ps(uint16_t mask, __m512 a, __m512 b, int
 #undef _mm512_cmp_ps_mask
 #define _mm512_maskz_loadu_epi32 vz_emulated_loadu_lanes
 #define _mm512_maskz_loadu_ps(mask, from) _mm512_castsi512_ps(vz_emulated_loadu_lanes(mask, from))
-#define _mm512_mask_i32gather_epi32 vz_emulated_gather
-#define _mm512_mask_i32gather_ps(rest, mask, places, from, scale) \
-  _mm512_castsi512_ps(vz_emulated_gather(_mm512_castps_si512(rest), mask, places, from, scale))
 #define _mm512_srai_epi32 vz_emulated_srai
-#define _mm512_mask_cmplt_epu32_mask vz_emulated_cmplt
-#define _mm512_mask_testn_epi32_mask vz_emulated_testn
 #define _mm512_mask_cmp_ps_mask vz_emulated_cmp_ps
 #define _mm512_cmp_ps_mask(a, b, comparison) vz_emulated_cmp_ps(0xFFFF, a, b, comparison)
+
+// What only queues need: the same for lanes of 64 bits.
+
+#undef __mmask8
+#define __mmask8 uint8_t
+
+static inline __m512i vz_emulated_loadu_entries(__m512i rest, uint8_t mask, const void *from) {
+  const char *bytes = from;
+  uint64_t lanes[8];
+  _mm512_storeu_si512(lanes, rest);
+  for (int i = 0; i < 8; i++)
+    if (mask >> i & 1) memcpy(&lanes[i], bytes + 8 * i, 8);
+  return _mm512_loadu_si512(lanes);
+}
+
+static inline __m512i vz_emulated_alignr(__m512i high, __m512i low, int first) {
+  uint64_t lanes[16];
+  _mm512_storeu_si512(lanes, low);
+  _mm512_storeu_si512(lanes + 8, high);
+  return _mm512_loadu_si512(lanes + first);
+}
+
+/// Those of the lanes of `mask` where `a` comes before `b`, is the same, or comes after.
+static inline uint8_t vz_emulated_compare(uint8_t mask, __m512i a, __m512i b, bool before, bool same, bool after) {
+  uint64_t x[8], y[8];
+  uint8_t result = 0;
+  _mm512_storeu_si512(x, a);
+  _mm512_storeu_si512(y, b);
+  for (int i = 0; i < 8; i++) {
+    bool is = x[i] < y[i] ? before : x[i] == y[i] ? same : after;
+    result |= (uint8_t)(is << i);
+  }
+  return result & mask;
+}
+
+static inline uint8_t vz_emulated_testn_entries(__m512i a, __m512i b) {
+  uint64_t x[8], y[8];
+  uint8_t result = 0;
+  _mm512_storeu_si512(x, a);
+  _mm512_storeu_si512(y, b);
+  for (int i = 0; i < 8; i++) result |= (uint8_t)(((x[i] & y[i]) == 0) << i);
+  return result;
+}
+
+static inline uint64_t vz_emulated_reduce_min(__m512i v) {
+  uint64_t lanes[8], least = UINT64_MAX;
+  _mm512_storeu_si512(lanes, v);
+  for (int i = 0; i < 8; i++) least = lanes[i] < least ? lanes[i] : least;
+  return least;
+}
+
+#undef _mm512_mask_cmpge_epu64_mask
+#undef _mm512_mask_cmple_epu64_mask
+#undef _mm512_testn_epi64_mask
+#define _mm512_mask_loadu_epi64 vz_emulated_loadu_entries
+#define _mm512_alignr_epi64 vz_emulated_alignr
+#define _mm512_cmplt_epu64_mask(a, b) vz_emulated_compare(0xFF, a, b, true, false, false)
+#define _mm512_cmpneq_epu64_mask(a, b) vz_emulated_compare(0xFF, a, b, true, false, true)
+#define _mm512_mask_cmpge_epu64_mask(mask, a, b) vz_emulated_compare(mask, a, b, false, true, true)
+#define _mm512_mask_cmple_epu64_mask(mask, a, b) vz_emulated_compare(mask, a, b, true, true, false)
+#define _mm512_testn_epi64_mask vz_emulated_testn_entries
+#define _mm512_reduce_min_epu64 vz_emulated_reduce_min
