@@ -234,8 +234,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--by-ef-alone",
         action="store_true",
-        help="do not ask ours for recalls besides: among a million copies, each a little changed, those take a minute to "
-        "calibrate and mislead",
+        help="do not ask ours for recalls besides, which mislead where rows are copies, each a little changed",
     )
     got = parser.parse_args(arguments)
     try:

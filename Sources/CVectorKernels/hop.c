@@ -5,7 +5,6 @@
 // May use: scoring.h, gathering.h.
 
 #include "gathering.h"
-#include "kernels_internal.h"
 #include "scoring.h"
 
 size_t vz_hop_plain(const vz_plane *plane, const vz_query *query, vz_batch ready, float bound, uint64_t *kept,

@@ -22,6 +22,9 @@ typedef __m512i eight;
 /// In vectors.
 enum { HEAD = VZ_HEAD_MAX / 8, IN_REGISTERS_MAX = 4, PART = VZ_QUEUE_STEP / 8 };
 
+/// In a list of so many entries, moving what is behind a place is as quick (NearestList.swift).
+enum { ROOM_MAX = 2048 };
+
 /// Behind any candidate.
 static const uint64_t none = UINT64_MAX;
 
@@ -94,6 +97,7 @@ INLINE void count_nearest(vz_nearest *nearest, size_t added) {
 /// Inserts into a long list: a part of it at a time goes through registers to where the list will be.
 /// Returns false, and has changed nothing, where an entry is as far as another.
 AVX512 static bool insert_in_parts(vz_nearest *nearest, const uint64_t *entries, size_t count) {
+  size_t length = nearest->count + count < nearest->room ? nearest->count + count : nearest->room;
   // For each entry, what fell out of the part before this one.
   eight befores[VZ_DEGREE_MAX];
   uint64_t least = none;
@@ -101,7 +105,7 @@ AVX512 static bool insert_in_parts(vz_nearest *nearest, const uint64_t *entries,
     befores[i] = all(0);
     least = entries[i] < least ? entries[i] : least;
   }
-  for (size_t first = 0; first < nearest->room; first += 8 * PART) {
+  for (size_t first = 0; first < length; first += 8 * PART) {
     eight list[PART];
     for (size_t v = 0; v < PART; v++) list[v] = load(nearest->entries, nearest->count, first + 8 * v);
     // More often than not, what comes is behind the first parts.
@@ -145,7 +149,8 @@ INLINE void store_head(vz_frontier *frontier, head_of head) {
   frontier->head_count = count;
 }
 
-/// Moves the nearest of the near part to the head, which is empty, and drops what is not below `bound`.
+/// Moves the nearest of the near part to the head, which is empty, and drops what is not below `bound`: this hop keeps
+/// nothing such either.
 AVX512 static void refill(vz_frontier *frontier, uint64_t bound) {
   uint64_t *near = frontier->near, nearer[VZ_NEAR_MAX + 8], leasts[8];
   // The least of each lane are eight entries that are near. As near as the seventh of these are about fourteen of all, for
@@ -244,6 +249,7 @@ INLINE size_t take(vz_queues *queues, uint64_t *kept, size_t count, size_t vecto
 AVX512 size_t vz_enqueue_avx512(vz_queues *queues, uint64_t *kept, size_t count, uint64_t bound) {
   vz_nearest *nearest = queues->nearest;
   vz_frontier *frontier = queues->frontier;
+  if (nearest->room > ROOM_MAX) return count;
   if (count > VZ_NEAR_MAX - frontier->near_count || frontier->far_count + count > frontier->far_max) return count;
   // Where entries were left out for others of their distance, the bound is not the list's last.
   if ((nearest->count < nearest->room) != (nearest->bound == none)) return count;

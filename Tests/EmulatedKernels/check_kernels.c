@@ -201,6 +201,39 @@ static void check_candidates(void) {
   report(right, "all", "order of", "vz_candidate", 1, sizeof distances / sizeof *distances);
 }
 
+/// Empty queues of one walk, which stay where they are.
+typedef struct {
+  _Alignas(64) uint64_t entries[VZ_DEGREE_MAX + VZ_QUEUE_STEP];
+  uint64_t spare[VZ_DEGREE_MAX + VZ_QUEUE_STEP], head[2 * VZ_HEAD_MAX + VZ_QUEUE_STEP];
+  uint64_t near[VZ_NEAR_MAX + VZ_QUEUE_STEP], far[VZ_DEGREE_MAX + VZ_QUEUE_STEP];
+  vz_nearest nearest;
+  vz_frontier frontier;
+  vz_queues queues;
+} own_queues;
+
+static vz_queues *emptied(own_queues *own, const void *links) {
+  own->nearest = (vz_nearest){own->entries, own->spare, 0, VZ_DEGREE_MAX, 0, UINT64_MAX, false};
+  own->frontier = (vz_frontier){own->head, 0, 0, own->near, 0, UINT64_MAX, UINT64_MAX, own->far, 0, VZ_DEGREE_MAX};
+  own->queues = (vz_queues){&own->nearest, &own->frontier, links, 0, true};
+  return &own->queues;
+}
+
+/// What a hop kept is in the queues, or left; and it says whether it asked for links.
+static bool has_taken(const own_queues *own, const uint64_t *came, size_t count, const uint64_t *kept, size_t left) {
+  size_t found = 0, there = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (found < left && kept[found] == came[i]) {
+      found++;
+      continue;
+    }
+    for (size_t j = 0; j < own->nearest.count; j++) there += own->nearest.entries[j] == came[i];
+  }
+  const vz_frontier *frontier = &own->frontier;
+  return found == left && there == count - left && own->nearest.count == there &&
+         frontier->head_count + frontier->near_count + frontier->far_count == there &&
+         own->queues.has_asked == (left == 0 && there > 0);
+}
+
 /// A hop keeps what vz_score_below keeps, and gathers each link that was not visited, once, leaving out what has no bit. Two batches
 /// are on their way, as in a walk, and stay what they are.
 static bool is_hop(const vz_plane *plane, const vz_query *query, size_t count) {
@@ -222,7 +255,8 @@ static bool is_hop(const vz_plane *plane, const vz_query *query, size_t count) {
   }
   right &= !vz_visit(&visited, BITS);
   vz_batch ready = {first, count}, coming = {first, 0};
-  uint32_t came[VZ_DEGREE_MAX];
+  uint32_t expected_coming[VZ_DEGREE_MAX];
+  own_queues own;
   for (size_t hop = 0; hop < 40; hop++) {
     size_t degree = 1 + next_below(VZ_DEGREE_MAX), used = next_below(degree + 1), expected = 0;
     // While a row is rewritten, links may stand behind its end; and what stands behind the last is none.
@@ -233,10 +267,15 @@ static bool is_hop(const vz_plane *plane, const vz_query *query, size_t count) {
     for (size_t i = 0; i < ready.count; i++) slots[i] = ready.slots[i];
     size_t left = vz_score_below(plane, query, slots, ready.count, bound, slots, distances);
     vz_batch gathered;
-    bool is_end = next() % 8 == 0;
-    size_t n = vz_hop(plane, query, ready, bound, kept, is_end ? NULL : links, degree, &visited, &gathered, NULL);
-    right &= n == left && kept[VZ_KEPT_MAX] == 77;
-    for (size_t i = 0; i < n; i++) right &= kept[i] == vz_candidate(distances[i], slots[i]);
+    bool is_end = next() % 8 == 0, takes = plane->hop != vz_hop_plain && next() % 2;
+    // The plain hop takes nothing, and says that it has not asked.
+    bool is_given = takes || (plane->hop == vz_hop_plain && next() % 2);
+    vz_queues *queues = is_given ? emptied(&own, links) : NULL;
+    size_t n = vz_hop(plane, query, ready, bound, kept, is_end ? NULL : links, degree, &visited, &gathered, queues);
+    right &= kept[VZ_KEPT_MAX] == 77 && (takes || n == left) && (!queues || takes || !queues->has_asked);
+    uint64_t came[VZ_DEGREE_MAX];
+    for (size_t i = 0; i < left; i++) came[i] = vz_candidate(distances[i], slots[i]);
+    right &= takes ? has_taken(&own, came, left, kept, n) : !memcmp(kept, came, left * sizeof *came);
     for (size_t i = 0; !is_end && i < used; i++) {
       if (links[i] >= BITS || met[links[i]]) continue;
       met[links[i]] = true;
@@ -244,10 +283,10 @@ static bool is_hop(const vz_plane *plane, const vz_query *query, size_t count) {
       expected++;
     }
     right &= gathered.count == expected && visited.log_count <= VZ_LOG_MAX + VZ_DEGREE_MAX;
-    right &= coming.count == 0 || !memcmp(coming.slots, came, coming.count * sizeof *came);
+    right &= coming.count == 0 || !memcmp(coming.slots, expected_coming, coming.count * sizeof *expected_coming);
     ready = coming;
     coming = gathered;
-    for (size_t i = 0; i < coming.count; i++) came[i] = coming.slots[i];
+    for (size_t i = 0; i < coming.count; i++) expected_coming[i] = coming.slots[i];
   }
   return right;
 }

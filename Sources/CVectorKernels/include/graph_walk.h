@@ -61,7 +61,7 @@ enum { VZ_HEAD_MAX = 16, VZ_NEAR_MAX = 512, VZ_QUEUE_STEP = 64 };
 typedef struct vz_nearest {
   /// [room]: where they are, and where they can be moved to. Aligned to 64 bytes.
   uint64_t *entries, *spare;
-  /// `ties`: those that are as far as the one before them.
+  /// `ties`: those that are as far as the one before them, where they count as one with it, and else 0.
   size_t count, room, ties;
   /// The last entry where there is no more room, and else beyond all.
   uint64_t bound;
@@ -78,7 +78,7 @@ typedef struct vz_frontier {
   uint64_t *near;
   size_t near_count;
   uint64_t near_least, pivot;
-  /// [far_max], in no order: at least `pivot`. `far_max` is 0 while there are others behind them.
+  /// [far_max], in no order: at least `pivot`. `far_max` is 0 once there were others behind them.
   uint64_t *far;
   size_t far_count, far_max;
 } vz_frontier;
@@ -104,8 +104,9 @@ typedef struct vz_queues {
 /// - links: [degree], at most VZ_DEGREE_MAX, whole lines of 64 bytes, aligned; ended by UINT32_MAX if there are fewer.
 ///   Writers may store other slots meanwhile. NULL = no node.
 /// - gathered: written; the batch lies in the log, and the one before it stays valid, too.
-/// - queues: NULL = nothing is taken. Nor is what may be a copy of one of the nearest or comes behind it, nor anything where
-///   an array is full, or where a table has no way to.
+/// - queues: NULL = nothing is taken. Nor is what is as far as one of the nearest, and so may be its copy; what else is near
+///   enough may be left with it. Nothing is taken where an array is full, the list very long, where the bound of the nearest is not their last,
+///   and by a table that has no way to.
 ///
 /// Returns how many are left for the caller to take.
 static inline size_t vz_hop(const vz_plane *plane, const vz_query *query, vz_batch ready, float bound, uint64_t *kept,

@@ -2,7 +2,7 @@
 //
 // A bit a slot: 100,000 of them take 12 KB and stay in the first-level cache. What was met is also listed, in the order it came, so
 // that emptying the set takes what filling it took, and not a pass over all bits; and the list's end is the batch that a walk has
-// just gathered (hop.c), which costs it nothing.
+// just gathered (gathering.h), which costs it nothing.
 //
 // May use: CVectorKernels. Owns its memory.
 
