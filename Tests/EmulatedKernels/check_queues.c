@@ -85,6 +85,14 @@ static bool take_out(vz_frontier *frontier, heap *heap) {
   return right;
 }
 
+static void release(const vz_queues *queues) {
+  free(queues->nearest->entries);
+  free(queues->nearest->spare);
+  free(queues->frontier->head);
+  free(queues->frontier->near);
+  free(queues->frontier->far);
+}
+
 /// A walk of many hops whose candidates are random.
 ///
 /// - distances: how many different ones there are; few make ties.
@@ -155,11 +163,7 @@ static bool is_walk(size_t room, uint32_t distances, bool begins_tied) {
       if (lower < bound) bound = lower;
     }
   }
-  free(nearest.entries);
-  free(nearest.spare);
-  free(frontier.head);
-  free(frontier.near);
-  free(frontier.far);
+  release(&queues);
   return right;
 }
 
@@ -172,11 +176,7 @@ static bool leaves_all(size_t room) {
   uint64_t kept[VZ_KEPT_MAX] = {5, 90};
   bool right = vz_enqueue_avx512(&queues, kept, 2, UINT64_MAX) == 2 && kept[0] == 5 && kept[1] == 90;
   right &= nearest.count == 0 && frontier.head_count == 0 && frontier.near_count == 0 && frontier.far_count == 0;
-  free(nearest.entries);
-  free(nearest.spare);
-  free(frontier.head);
-  free(frontier.near);
-  free(frontier.far);
+  release(&queues);
   return right;
 }
 
