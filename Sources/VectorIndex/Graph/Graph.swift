@@ -79,7 +79,8 @@ extension Graph {
     Int(nodes.load(fromByteOffset: Int(slot) * Self.nodeBytes + 4, as: UInt8.self)) - 1
   }
 
-  /// Asks for the cache line that ``layer(of:)`` reads.
+  /// Asks for the cache line that ``layer(of:)`` and ``links(of:layer:)`` above the ground read.
+  @inline(__always)
   func prefetchNode(_ slot: UInt32) { vz_prefetch(nodes + Int(slot) * Self.nodeBytes) }
 
   /// Makes `slot` a node without edges on the layers up to `layer`; on the ground alone where there is no memory for more, which a

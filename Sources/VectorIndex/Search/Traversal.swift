@@ -37,12 +37,15 @@ struct Traversal {
       while improved {
         improved = false
         let links = graph.links(of: nearest, layer: l)
+        // The walk goes on from here below, unless one of these is nearer; of that one, the upper links have to be found first.
+        prefetch(graph.links(of: nearest, layer: l &- 1))
         var count = 0
         while count < graph.degreeMax {
           // Pairs with the releasing stores of `setLinks` and `connect`.
           let neighbour = links[count].load(ordering: .acquiring)
           if neighbour == Graph.none { break }
           scorer.prefetch(neighbour)
+          graph.prefetchNode(neighbour)
           scratch.batchSlots[count] = neighbour
           count &+= 1
         }
