@@ -14,13 +14,17 @@ static inline vz_batch vz_next_batch(vz_visited *visited) {
   return (vz_batch){visited->log + visited->log_count, 0};
 }
 
-/// `lines` is a constant wherever this is expanded.
-static inline __attribute__((always_inline)) void vz_ask(const vz_plane *plane, vz_batch batch, size_t lines) {
+/// Four bytes a slot: what stands beside so many rows stays in a second-level cache by itself.
+enum { VZ_BESIDE_CACHED_MAX = 1 << 17 };
+
+/// `lines` and `asks_beside` are constants wherever this is expanded.
+static inline __attribute__((always_inline)) void vz_ask(const vz_plane *plane, vz_batch batch, size_t lines,
+                                                         bool asks_beside) {
   const char *rows = plane->rows;
   for (size_t i = 0; i < batch.count; i++) {
     const char *row = rows + batch.slots[i] * (lines * 64);
     for (size_t l = 0; l < lines; l++) vz_prefetch(row + l * 64);
-    vz_prefetch(plane->scales + batch.slots[i] * plane->side_stride);
+    if (asks_beside) vz_prefetch(plane->scales + batch.slots[i] * plane->side_stride);
   }
 }
 
@@ -46,11 +50,15 @@ static inline vz_batch vz_gather(const vz_plane *plane, const uint32_t *links, s
   }
   visited->log_count += count;
   batch.count = count;
+  bool is_beside_cached = slots * plane->side_stride <= VZ_BESIDE_CACHED_MAX;
   // Rows of 384 numbers of 4 bits, of 8 and of 16.
   switch (plane->row_bytes) {
-  case 3 * 64: vz_ask(plane, batch, 3); break;
-  case 6 * 64: vz_ask(plane, batch, 6); break;
-  case 12 * 64: vz_ask(plane, batch, 12); break;
+  case 3 * 64:
+    if (is_beside_cached) vz_ask(plane, batch, 3, false);
+    else vz_ask(plane, batch, 3, true);
+    break;
+  case 6 * 64: vz_ask(plane, batch, 6, true); break;
+  case 12 * 64: vz_ask(plane, batch, 12, true); break;
   default:
     for (size_t i = 0; i < count; i++) vz_prefetch_row(plane, batch.slots[i]);
   }
