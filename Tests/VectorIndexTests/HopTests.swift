@@ -17,17 +17,26 @@ import Testing
     let distances: Int
     let expanded: Int
     let isExact: Bool
+    /// Of the slots in the order in which the walk met them: as many as its log holds, of the last ones if there were more.
+    let met: Int
   }
 
-  private func answers(_ index: HNSWIndex, _ options: SearchOptions) throws -> [Answer] {
-    var scratch = SearchScratch(for: index)
-    return try (0..<(sample.queries.count / sample.dimension)).map { i in
-      try sample.queries[(i * sample.dimension)..<((i + 1) * sample.dimension)].withUnsafeBufferPointer {
-        try index.search($0, options, scratch: &scratch) {
-          Answer(
-            hits: $0.copied(), distances: $0.distancesComputed, expanded: $0.effort,
-            isExact: $0.isExact)
+  /// - queries: `[][index's dimension]`.
+  private func answers(
+    _ index: HNSWIndex, _ queries: ArraySlice<Float>, _ options: SearchOptions, _ scratch: inout SearchScratch
+  ) throws -> [Answer] {
+    let dimension = index.configuration.dimension
+    return try stride(from: queries.startIndex, to: queries.endIndex, by: dimension).map { first in
+      try queries[first..<(first + dimension)].withUnsafeBufferPointer { query in
+        let (hits, distances, expanded, isExact) = try index.search(query, options, scratch: &scratch) {
+          ($0.copied(), $0.distancesComputed, $0.effort, $0.isExact)
         }
+        let visited = scratch.visited.state.pointee
+        let count = visited.overflows ? Int(VZ_LOG_MAX) : visited.log_count
+        var hasher = Hasher()
+        hasher.combine(bytes: UnsafeRawBufferPointer(UnsafeBufferPointer(start: visited.log, count: count)))
+        return Answer(
+          hits: hits, distances: distances, expanded: expanded, isExact: isExact, met: hasher.finalize())
       }
     }
   }
@@ -48,18 +57,19 @@ import Testing
       SearchOptions(k: 100, effort: 300), SearchOptions(k: 10, recallTarget: 0.95),
       SearchOptions(k: 10, recallTarget: 0.99), SearchOptions(k: 40, recallTarget: 0.9),
     ]
-    let ours = try asked.map { try answers(index, $0) }
+    var scratch = SearchScratch(for: index)
+    let ours = try asked.map { try answers(index, sample.queries[...], $0, &scratch) }
     // Nobody else uses this index.
     UnsafeMutablePointer(mutating: index.store.walking.plane).pointee.hop = vz_hop_plain
     for (options, ours) in zip(asked, ours) {
-      let plain = try answers(index, options)
+      let plain = try answers(index, sample.queries[...], options, &scratch)
       let differ = zip(ours, plain).count { $0 != $1 }
       #expect(differ == 0, "\(storage.name), \(copies) copies, \(options): \(differ) of \(plain.count)")
     }
   }
 
-  /// A walk that looks so far that the frontier's far part grows, is split, and is filled again from what lies behind it.
-  @Test(arguments: [UInt64(1)])
+  /// Walks that look so far that the frontier's far part grows, is split, and is filled again from what lies behind it.
+  @Test(arguments: testSeeds)
   func farWalksAreThoseOfThePlainHop(seed: UInt64) throws {
     let (rows, dimension) = (40_000, 16)
     var random = SeededRandom(seed: seed)
@@ -68,30 +78,26 @@ import Testing
       configuration: HNSWConfiguration(dimension: dimension, metric: .l2, storage: .f16, constructionEffort: 40))
     try vectors.withUnsafeBufferPointer { try index.stage((0..<rows).map { RecordID.int64(Int64($0)) }, $0) }
     try index.linkStaged(threads: 2)
-    var scratch = SearchScratch(for: index)
-    func answers(reach: Float) throws -> [Answer] {
-      var options = SearchOptions(k: 10)
-      options.reach = SearchReach(reach: reach)
-      return try (0..<20).map { i in
-        try vectors[(i * dimension)..<((i + 1) * dimension)].withUnsafeBufferPointer {
-          try index.search($0, options, scratch: &scratch) {
-            Answer(
-              hits: $0.copied(), distances: $0.distancesComputed, expanded: $0.effort,
-              isExact: $0.isExact)
-          }
-        }
+    /// With a scratch of its own, whose frontier has yet to grow.
+    func walks() throws -> [[Answer]] {
+      var scratch = SearchScratch(for: index)
+      let walks = try ([2, 4, 8, 100] as [Float]).map { reach in
+        var options = SearchOptions(k: 10)
+        options.reach = SearchReach(reach: reach)
+        return try answers(index, vectors[..<(10 * dimension)], options, &scratch)
       }
+      let hasBeenDistant = scratch.frontier.hasBeenDistant
+      #expect(hasBeenDistant, "the walks were not far enough")
+      return walks
     }
-    let reaches: [Float] = [2, 4, 8, 100]
-    let ours = try reaches.map { try answers(reach: $0) }
+    let ours = try walks()
     // Nobody else uses this index.
     UnsafeMutablePointer(mutating: index.store.walking.plane).pointee.hop = vz_hop_plain
-    for (reach, ours) in zip(reaches, ours) {
-      let plain = try answers(reach: reach)
+    let plain = try walks()
+    for (ours, plain) in zip(ours, plain) {
       let differ = zip(ours, plain).count { $0 != $1 }
-      #expect(differ == 0, "seed \(seed), reach \(reach): \(differ) of \(plain.count)")
+      #expect(differ == 0, "seed \(seed): \(differ) of \(plain.count)")
+      #expect(ours.allSatisfy { !$0.isExact }, "these were no walks")
     }
-    // Far more than the far part has room for, or nothing was shown.
-    #expect(ours[3].allSatisfy { $0.distances > 35_000 && !$0.isExact })
   }
 }

@@ -32,6 +32,8 @@ struct Frontier: ~Copyable {
   private var distant: UnsafeMutablePointer<UInt64>?
   private var distantCount = 0
   private var distantAllocated = 0
+  /// Whether a search ever looked so far that there was a distant part.
+  var hasBeenDistant: Bool { distantAllocated > 0 }
 
   private static let headMax = Int(VZ_HEAD_MAX)
   /// Looked through once for every `headMax` that are taken.
