@@ -6,7 +6,7 @@ import Testing
 
 @testable import VectorIndex
 
-@Suite(.timeLimit(.minutes(4))) struct FreezeTests {
+@Suite struct FreezeTests {
   private func configuration(
     _ storage: VectorStorage, _ kind: RecordIDKind = .int64, seed: UInt64 = 1
   ) -> HNSWConfiguration {
@@ -534,7 +534,7 @@ import Testing
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct TurnLockTests {
+@Suite struct TurnLockTests {
   @Test func oneHasItAtATime() {
     let lock = TurnLock()
     nonisolated(unsafe) var count = 0
