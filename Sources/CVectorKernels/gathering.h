@@ -1,5 +1,5 @@
-// What a hop does with the links of a node. The same on every CPU: looking sixteen links up at once with AVX-512 took twice
-// as long as one after the other (Zen 5), since each lane of a gather is a load all the same.
+// What a hop does with the links of a node. The same on every CPU: looking sixteen links up at once with AVX-512 gains
+// nothing (Zen 5), since each lane of a gather is a load all the same.
 //
 // No branch depends on whether a node was met before: a processor cannot guess it.
 //
@@ -38,7 +38,7 @@ static inline size_t vz_find_unvisited(const uint32_t *links, size_t degree, con
 }
 
 /// Asks for the rows of `slots` and marks them as visited; returns how many there are without those that stand there twice,
-/// as links may while a writer moves them. `lines` and `asks_beside` are constants wherever this is expanded.
+/// as links may while a writer moves them. `lines` and `asks_beside` are constants for the rows of most indexes (below).
 static inline __attribute__((always_inline)) size_t vz_ask_and_mark(const vz_plane *plane, uint32_t *slots, size_t count,
                                                                     uint64_t *bits, size_t lines, bool asks_beside) {
   const char *rows = plane->rows;
